@@ -1,0 +1,1 @@
+"""Profile and optimize tf.data input pipelines."""

@@ -1,0 +1,182 @@
+"""The plan: a source and a tuple of stages, immutable; a change gives a new plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pipeline_opt.errors import KnobError, PlanError
+from pipeline_opt.sources import FileSource, Source
+from pipeline_opt.stages import Interleave, Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A source and the stages that its elements pass through, first to last.
+
+    Every stage gets a unique name: the one given, else its kind (`map`, `map_2`, ...).
+    """
+
+    source: Source
+    stages: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", _named(self.stages))
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name.
+
+        Raises:
+            PlanError: there is none; the message lists the names and the nearest one.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        names = [stage.name for stage in self.stages]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PlanError(f"no stage is called {name!r}; stages: {', '.join(names) or 'none'}{hint}")
+
+    def with_stages(self, stages: Iterable[Stage]) -> Self:
+        """The same source with other stages."""
+        return dataclasses.replace(self, stages=tuple(stages))
+
+    def append(self, stage: Stage) -> Self:
+        """A plan with one more stage at the end."""
+        return self.with_stages((*self.stages, stage))
+
+    def insert(self, stage: Stage, *, before: str | None = None, after: str | None = None) -> Self:
+        """A plan with one more stage, before or after the stage of a given name."""
+        at = self._position(before, after)
+        return self.with_stages((*self.stages[:at], stage, *self.stages[at:]))
+
+    def remove(self, name: str) -> Self:
+        """A plan without the stage of that name."""
+        gone = self.stage(name)
+        return self.with_stages(s for s in self.stages if s is not gone)
+
+    def replace(self, name: str, **changes: Any) -> Self:
+        """A plan in which the stage `name` has other arguments.
+
+        Raises:
+            KnobError: the stage has no such argument; the message lists those it has.
+        """
+        old = self.stage(name)
+        known = [f.name for f in dataclasses.fields(old)]
+        for argument in changes:
+            if argument not in known:
+                has = ", ".join(sorted(known))
+                raise KnobError(f"{name}: no argument is called {argument!r}; {old.kind} has: {has}")
+        new = dataclasses.replace(old, **changes)
+        return self.with_stages(new if s is old else s for s in self.stages)
+
+    def reorder(self, name: str, *, before: str | None = None, after: str | None = None) -> Self:
+        """A plan in which the stage `name` stands before or after another."""
+        moved = self.stage(name)
+        return self.remove(name).insert(moved, before=before, after=after)
+
+    def _position(self, before: str | None, after: str | None) -> int:
+        if (before is None) == (after is None):
+            raise PlanError("say where: either before='stage' or after='stage'")
+        anchor = self.stage(before if before is not None else str(after))
+        at = next(i for i, s in enumerate(self.stages) if s is anchor)
+        return at + (before is None)
+
+    @property
+    def reads_by_interleave(self) -> bool:
+        """Whether an interleave stage, and not the source itself, opens the files."""
+        return isinstance(self.source, FileSource) and self.reader is not None
+
+    @property
+    def reader(self) -> Interleave | None:
+        """The interleave stage that opens the source's files, if there is one."""
+        if not isinstance(self.source, FileSource):
+            return None
+        found = (s for s in self.stages if isinstance(s, Interleave) and s.map_func is None)
+        return next(found, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zip(Source):
+    """Tuples of one element from each plan, until the shortest ends."""
+
+    kind: ClassVar[str] = "zip"
+    plans: tuple[Plan, ...]
+
+    def __post_init__(self) -> None:
+        _require_plans(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concatenate(Source):
+    """The elements of one plan after those of another."""
+
+    kind: ClassVar[str] = "concatenate"
+    plans: tuple[Plan, ...]
+
+    def __post_init__(self) -> None:
+        _require_plans(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Source):
+    """Elements drawn at random from several plans, with given weights (equal ones if None)."""
+
+    kind: ClassVar[str] = "sample"
+    plans: tuple[Plan, ...]
+    weights: tuple[float, ...] | None = None
+    seed: int | None = None
+    stop_on_empty_dataset: bool = False
+
+    def __post_init__(self) -> None:
+        _require_plans(self)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+            fits = len(self.weights) == len(self.plans) and min(self.weights) >= 0 and sum(self.weights) > 0
+            if not fits:
+                raise KnobError(
+                    f"sample: weights={self.weights!r} is out of range; "
+                    f"valid: {len(self.plans)} numbers from 0, not all 0, one for each pipeline"
+                )
+
+
+Combination = Zip | Concatenate | Sample
+"""The sources in which plans meet."""
+
+
+def _require_plans(source: Any) -> None:
+    object.__setattr__(source, "plans", tuple(source.plans))
+    if len(source.plans) < 2 or not all(isinstance(p, Plan) for p in source.plans):
+        raise KnobError(f"{source.kind}: plans={source.plans!r} is out of range; valid: two pipelines or more")
+
+
+def _named(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    """Give every stage without a name one of its own; refuse a name that stands twice."""
+    stages = tuple(stages)
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise PlanError(f"not a stage: {stage!r}")
+    counts = Counter(s.name for s in stages if s.name)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise PlanError(f"the name {twice[0]!r} stands twice; every stage needs a name of its own")
+    taken = set(counts)
+    named = []
+    for stage in stages:
+        name = stage.name or _free_name(stage.kind, taken)
+        taken.add(name)
+        named.append(stage if stage.name else dataclasses.replace(stage, name=name))
+    return tuple(named)
+
+
+def _free_name(kind: str, taken: set[str]) -> str:
+    if kind not in taken:
+        return kind
+    number = 2
+    while f"{kind}_{number}" in taken:
+        number += 1
+    return f"{kind}_{number}"

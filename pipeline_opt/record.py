@@ -1,0 +1,237 @@
+"""The record of a run: raw measurements with the plan, machine and versions that they belong to.
+
+Everything that is shown (tables, figures, pages, verdicts) is computed from this. Times are seconds from the start of
+the run, read from one clock. A number that could not be known is None, and `StageRecord.absent` says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+PHASES: Final = ("extract", "transform", "load", "train")
+"""The phases of a pipeline, in the order in which an element passes through them."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The consumer's loop, one row a step, every array of shape (steps,).
+
+    `wait` is the consumer waiting for the next element of the iterator; `load` the copy to the accelerator; `train` its
+    computing. With double buffering, waits are for a loaded batch, and `load` intervals come from the loading thread.
+    With steps in flight, `train` intervals are the device's and can begin after the host went on.
+    """
+
+    wait_start: Floats
+    wait_end: Floats
+    load_start: Floats
+    load_end: Floats
+    train_start: Floats
+    train_end: Floats
+    elements: Ints
+    bytes: Ints
+
+    def __len__(self) -> int:
+        return len(self.wait_start)
+
+    @classmethod
+    def empty(cls) -> Steps:
+        """No steps."""
+        none = np.empty(0, np.float64)
+        count = np.empty(0, np.int64)
+        return cls(none, none, none, none, none, none, count, count)
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """When a thread worked for a phase of a stage, from the trace windows; every array of shape (intervals,).
+
+    `phase` indexes `PHASES` (0 or 1: extract, transform); `stage` indexes the record's stages (-1: none); `thread`
+    numbers threads from 0. Intervals of one thread do not overlap. Sorted by start.
+    """
+
+    start: Floats
+    end: Floats
+    phase: Ints
+    stage: Ints
+    thread: Ints
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @classmethod
+    def empty(cls) -> Intervals:
+        """No intervals."""
+        none = np.empty(0, np.float64)
+        count = np.empty(0, np.int64)
+        return cls(none, none, count, count, count)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of the run in which a trace was open, in seconds from the start of the run."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class OpCost:
+    """Work of one kind of op inside a stage's function, within the trace windows."""
+
+    op: str
+    work_s: float
+    count: int
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What was measured of one stage over the whole run.
+
+    Args:
+        name: The stage's name in the plan.
+        kind: Its kind, `map` or `interleave`.
+        phase: `extract`, `transform` or `load`: where most of its work went.
+        elements: Elements that it produced.
+        bytes_in: Bytes that it took from the stage before.
+        bytes_out: Bytes that it produced.
+        work_s: Thread-seconds spent in it, waiting for storage included.
+        cpu_s: The part of `work_s` on a core.
+        us_per_element: Microseconds of work for an element that it produced.
+        parallelism: What the plan says: a number, "auto", or None for a sequential stage.
+        parallelism_chosen: What ran, where tf.data reports it: the last value seen.
+        buffer_fill: Mean elements in its buffer.
+        phase_work_s: Its thread-seconds by phase, where it has more than one.
+        ops: The costliest ops of its function, most work first.
+        absent: For every field above that is None: why it could not be known.
+    """
+
+    name: str
+    kind: str
+    phase: str
+    elements: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    work_s: float | None = None
+    cpu_s: float | None = None
+    us_per_element: float | None = None
+    parallelism: int | str | None = None
+    parallelism_chosen: int | None = None
+    buffer_fill: float | None = None
+    phase_work_s: dict[str, float] = field(default_factory=dict)
+    ops: tuple[OpCost, ...] = ()
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class KnobSeries:
+    """One number of the model over time: a knob of a stage, the fill of its buffer, or its count of elements.
+
+    `knob` is tf.data's parameter name (`parallelism`, `buffer_size`, `cycle_length`), or `buffered_elements` or
+    `elements`.
+    """
+
+    stage: str
+    knob: str
+    time_s: Floats
+    value: Floats
+    tuned: bool = False
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What the plan read: `files` and `bytes` are None where they cannot be known."""
+
+    uri: str
+    scheme: str
+    files: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the run was made."""
+
+    tensorflow: str
+    python: str
+    cores: float
+    ram_bytes: int
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ConsumerInfo:
+    """What took the batches.
+
+    Args:
+        kind: `none`, `callable`, `keras` or `accelerator`.
+        label: For titles: `resnet50 on h100`, `20 ms a step`.
+        step_s: Compute seconds a batch of an emulated accelerator, else None.
+        link_bytes_per_s: Its host-to-device link, else None.
+        in_flight: Steps that the host may be ahead.
+        double_buffered: Whether the next batch is loaded while the accelerator computes.
+        preset: The preset's name with its source, else None.
+    """
+
+    kind: str = "none"
+    label: str = "none"
+    step_s: float | None = None
+    link_bytes_per_s: float | None = None
+    in_flight: int = 0
+    double_buffered: bool = False
+    preset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One run. See the module's docstring for units; `epoch_starts` holds the steps at which an iterator began.
+
+    Args:
+        created: UTC time in ISO form.
+        pipeline_text: The plan, one stage a line.
+        fingerprint: Hash of the plan.
+        toml: The plan as TOML, where it can be written so.
+        wall_s: From the first request for an element to the end of the last step, teardown left out.
+        first_batch_s: From the start, making the iterator included, to the first batch; None if there was none.
+        teardown_s: Seconds that ending the iterator took.
+        partial: Whether the run was cut short, with `partial_reason`.
+        warmup: Steps at the start that rates and utilization leave out, the first one always.
+        trace_mode: `auto`, `full` or `off`.
+        notes: Sentences for the reader: what was corrected, scaled or could not be done.
+    """
+
+    created: str
+    version: str
+    pipeline_text: str
+    fingerprint: str
+    source: SourceInfo
+    environment: Environment
+    consumer: ConsumerInfo = ConsumerInfo()
+    toml: str | None = None
+    steps: Steps = field(default_factory=Steps.empty)
+    epoch_starts: tuple[int, ...] = ()
+    wall_s: float = 0.0
+    first_batch_s: float | None = None
+    teardown_s: float | None = None
+    partial: bool = False
+    partial_reason: str | None = None
+    warmup: int = 0
+    trace_mode: str = "auto"
+    windows: tuple[Window, ...] = ()
+    intervals: Intervals = field(default_factory=Intervals.empty)
+    stages: tuple[StageRecord, ...] = ()
+    knobs: tuple[KnobSeries, ...] = ()
+    notes: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def traced_share(self) -> float:
+        """The share of the wall time that trace windows cover, 0 to 1."""
+        covered = sum(w.end_s - w.start_s for w in self.windows)
+        return min(1.0, covered / self.wall_s) if self.wall_s > 0 else 0.0

@@ -1,0 +1,126 @@
+"""Where a plan's elements come from: frozen, checking themselves, opening nothing until the plan is built."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from pipeline_opt.errors import KnobError
+from pipeline_opt.functions import Function
+
+COMPRESSIONS: Final = ("", "GZIP", "ZLIB", "auto")
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Base of all sources."""
+
+    kind: ClassVar[str] = "source"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """Base of the sources that read files.
+
+    Args:
+        paths: Files, folders and globs, as the user gave them; they are listed, sorted, when the plan is built.
+
+    An `Interleave` stage without a function says how the files are read; without one they are read one after another.
+    """
+
+    paths: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        given: Any = self.paths
+        paths = (str(given),) if isinstance(given, str | os.PathLike) else tuple(str(p) for p in given)
+        if not paths or not all(paths):
+            raise KnobError(f"{self.kind}: paths={given!r} is out of range; valid: a path, a glob, or a list of them")
+        object.__setattr__(self, "paths", paths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedSource(FileSource):
+    """Base of the file sources that may be compressed; `auto` tells it from the first bytes of the first file."""
+
+    compression: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.compression not in COMPRESSIONS:
+            raise KnobError(
+                f"{self.kind}: compression={self.compression!r} is out of range; "
+                "valid: 'auto', '' (none), 'GZIP', 'ZLIB'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TFRecords(CompressedSource):
+    """Records of TFRecord files: scalar byte strings. `buffer_size` is the read buffer in bytes; None: TensorFlow's."""
+
+    kind: ClassVar[str] = "tfrecords"
+    buffer_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextLines(CompressedSource):
+    """Lines of text files: scalar byte strings without the line end."""
+
+    kind: ClassVar[str] = "text"
+    buffer_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Csv(CompressedSource):
+    """Rows of CSV files as lines: scalar byte strings. With `header`, the first line of every file is left out."""
+
+    kind: ClassVar[str] = "csv"
+    header: bool = True
+    delimiter: str = ","
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedLength(CompressedSource):
+    """Records of `record_bytes` bytes, after a header and before a footer of given lengths."""
+
+    kind: ClassVar[str] = "fixed_length"
+    record_bytes: int
+    header_bytes: int = 0
+    footer_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("record_bytes", 1), ("header_bytes", 0), ("footer_bytes", 0)):
+            if getattr(self, name) < least:
+                raise KnobError(f"{self.kind}: {name}={getattr(self, name)!r} is out of range; valid: from {least}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images(FileSource):
+    """Image files in one folder a class: pairs of encoded bytes and class number (folders in sorted order, int64)."""
+
+    kind: ClassVar[str] = "images"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tensors(Source):
+    """Slices of tensors in memory, along their first axis, as `from_tensor_slices` gives them.
+
+    Equal only to itself: comparing the data could take as long as reading it.
+    """
+
+    kind: ClassVar[str] = "tensors"
+    value: Any = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OpaqueDataset(Source):
+    """A `tf.data.Dataset` that already exists, or the function that makes it; equal only to itself."""
+
+    kind: ClassVar[str] = "dataset"
+    dataset: Any = field(default=None, repr=False)
+    factory: Function | None = None
+
+
+FILE_SOURCES: Final[tuple[type[FileSource], ...]] = (TFRecords, TextLines, Csv, FixedLength, Images)

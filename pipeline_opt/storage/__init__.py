@@ -1,0 +1,1 @@
+"""What can be opened here, and what is there."""
