@@ -324,7 +324,7 @@ class Options(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class OpaqueStage(Stage):
-    """A transformation `tf.data.Dataset -> tf.data.Dataset` that only its own code knows; a barrier to every rewrite."""
+    """A transformation `tf.data.Dataset -> tf.data.Dataset` known to its own code only; a barrier to every rewrite."""
 
     kind: ClassVar[str] = "opaque"
     transformation: Function | None = None
