@@ -124,3 +124,22 @@ class OpaqueDataset(Source):
 
 
 FILE_SOURCES: Final[tuple[type[FileSource], ...]] = (TFRecords, TextLines, Csv, FixedLength, Images)
+
+
+@dataclass(frozen=True)
+class ResolvedSource:
+    """What a file source turned out to be when it was listed.
+
+    Args:
+        files: Every file, in the order in which it is read.
+        labels: The class number of each file, for images.
+        class_names: The folder names that the class numbers index, for images.
+        bytes: Size of all files together; None where the storage does not tell.
+        compression: `""`, `GZIP` or `ZLIB`: what `auto` stands for in this data.
+    """
+
+    files: tuple[str, ...]
+    labels: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] = ()
+    bytes: int | None = None
+    compression: str = ""
