@@ -1,0 +1,93 @@
+"""Compressed files: telling the kind from the first bytes, and reading them as a stream."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Sequence
+from typing import BinaryIO, Final
+
+from pipeline_opt.storage.filesystem import file_system
+
+HEAD_BYTES: Final = 64 * 1024
+"""What is read of a file to tell its format."""
+_WINDOW_BITS: Final = {"GZIP": 31, "ZLIB": 15}
+_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
+
+
+class Inflated(io.RawIOBase):
+    """The decompressed bytes of a GZIP or ZLIB stream; reading raises `zlib.error` where it is damaged.
+
+    Several compressed members one after another are one stream, as `cat a.gz b.gz` gives.
+    """
+
+    def __init__(self, stream: BinaryIO, compression: str) -> None:
+        self._stream = stream
+        self._bits = _WINDOW_BITS[compression]
+        self._inflater = zlib.decompressobj(self._bits)
+        self._started = False
+
+    def readable(self) -> bool:
+        """True: a stream to read from."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer` with decompressed bytes; 0 at the end."""
+        data = b""
+        while not data:
+            raw = self._inflater.unconsumed_tail or self._inflater.unused_data or self._stream.read(HEAD_BYTES)
+            if not raw:
+                if self._started and not self._inflater.eof:
+                    raise zlib.error("the compressed stream ends early")
+                return 0
+            if self._inflater.eof:
+                self._inflater = zlib.decompressobj(self._bits)
+            self._started = True
+            data = self._inflater.decompress(raw, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file below."""
+        self._stream.close()
+        super().close()
+
+
+def open_decompressed(path: str, compression: str) -> BinaryIO:
+    """Open a file for reading its decompressed bytes; `compression` is `""`, `GZIP` or `ZLIB`."""
+    storage, name = file_system(path)
+    stream = storage.open(name)
+    return io.BufferedReader(Inflated(stream, compression), HEAD_BYTES) if compression else stream
+
+
+def head(path: str) -> bytes:
+    """The first bytes of a file, as they are stored."""
+    storage, name = file_system(path)
+    return storage.head(name, HEAD_BYTES)
+
+
+def decompressed_head(raw: bytes) -> tuple[str, bytes]:
+    """The compression of a file that begins with `raw`, and its first decompressed bytes.
+
+    A magic number alone proves little (a text can begin with `x^`), so the bytes must decompress as well.
+    """
+    for compression, fits in (("GZIP", raw[:3] == _GZIP_MAGIC), ("ZLIB", _is_zlib_header(raw))):
+        if fits:
+            try:
+                return compression, zlib.decompressobj(_WINDOW_BITS[compression]).decompress(raw, HEAD_BYTES)
+            except zlib.error:
+                continue
+    return "", raw
+
+
+def detect_compression(files: Sequence[str]) -> str:
+    """`""`, `GZIP` or `ZLIB`, by the first file that is not empty; `""` if all are."""
+    for path in files:
+        raw = head(path)
+        if raw:
+            return decompressed_head(raw)[0]
+    return ""
+
+
+def _is_zlib_header(raw: bytes) -> bool:
+    return len(raw) > 2 and raw[0] == 0x78 and int.from_bytes(raw[:2], "big") % 31 == 0

@@ -1,0 +1,207 @@
+"""From the paths of a source to its files: sorted, checked, with classes where they are images."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline_opt.errors import EmptySourceError, FormatError, MissingPathError
+from pipeline_opt.sources import CompressedSource, FileSource, Images, ResolvedSource, TFRecords
+from pipeline_opt.storage.compression import decompressed_head, head
+from pipeline_opt.storage.filesystem import FileSystem, file_system, join, total_bytes
+from pipeline_opt.storage.formats import SUFFIXES, describe, is_hidden, kind_by_suffix, suffix_of
+from pipeline_opt.storage.tfrecord import begins_with_record
+
+_GLOB_SIGNS: Final = "*?["
+_AUXILIARY: Final = (".json", ".md", ".yaml", ".yml", ".toml", ".py", ".idx", ".index", ".xml", ".html")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file with the name of its class (images only)."""
+
+    path: str
+    class_name: str = ""
+
+
+def resolve(source: FileSource) -> ResolvedSource:
+    """List the files of a source, in the order of its paths and sorted within each.
+
+    A file named twice is read twice, as tf.data would; one that a glob or a folder gives again is read once.
+
+    Raises:
+        MissingPathError: a path does not exist, or a glob matches nothing; says what is there instead.
+        EmptySourceError: a folder holds no file of the source's kind, or every file is empty.
+        FormatError: the first file is not of the format or compression that the source says.
+        SchemeError: the path's scheme cannot be opened on this machine.
+        SourceError: a folder or file cannot be read.
+    """
+    found: list[_Found] = []
+    class_names: set[str] = set()
+    for path in source.paths:
+        files, classes = _expand(source, path)
+        literal = len(files) == 1 and files[0].path == file_system(path)[1]
+        known = {f.path for f in found}
+        found += [f for f in files if literal or f.path not in known]
+        class_names |= classes
+    paths = tuple(f.path for f in found)
+    total = total_bytes(paths)
+    if total == 0:
+        raise EmptySourceError(f"{source.kind}: every file is empty: {_some(paths)}")
+    names = tuple(sorted(class_names))
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = tuple(numbers[f.class_name] for f in found) if isinstance(source, Images) else None
+    return ResolvedSource(paths, labels, names, total, _checked_compression(source, paths))
+
+
+def _expand(source: FileSource, path: str) -> tuple[list[_Found], set[str]]:
+    """The files that one path of a source stands for, and the names of their classes."""
+    storage, name = file_system(path)
+    if storage.is_file(name):
+        return _as_found(source, [name])
+    if storage.is_dir(name):
+        return _expand_folder(source, storage, name)
+    if not any(sign in name for sign in _GLOB_SIGNS):
+        raise MissingPathError(f"no such path: {path}; {_nearest(storage, name)}")
+    matches = storage.glob(name)
+    if not matches:
+        raise MissingPathError(f"no file matches {path}; {_nearest(storage, name)}")
+    return _expand_matches(source, storage, matches, path)
+
+
+def _as_found(source: FileSource, files: Sequence[str]) -> tuple[list[_Found], set[str]]:
+    """Files named one by one: an image's class is the folder that holds it."""
+    found = [_Found(path, _parent(path)) for path in files]
+    return found, {f.class_name for f in found} if isinstance(source, Images) else set()
+
+
+def _expand_matches(
+    source: FileSource, storage: FileSystem, matches: Sequence[str], pattern: str
+) -> tuple[list[_Found], set[str]]:
+    """What a glob matched: its files, else the files in its folders."""
+    folders = {m for m in matches if storage.is_dir(m)}
+    files = [m for m in matches if m not in folders and not is_hidden(_base(m))]
+    if isinstance(source, Images):
+        images = [m for m in files if _is_image_name(_base(m))]
+        files = images or ([] if folders else files)
+    if files:
+        return _as_found(source, files)
+    parts = [_expand_folder(source, storage, folder) for folder in sorted(folders)]
+    if not parts:
+        raise EmptySourceError(f"{source.kind}: {pattern} matches only files that hold no data: {_some(matches)}")
+    return [f for found, _ in parts for f in found], set().union(*(classes for _, classes in parts))
+
+
+def _expand_folder(source: FileSource, storage: FileSystem, folder: str) -> tuple[list[_Found], set[str]]:
+    if isinstance(source, Images):
+        return _class_folders(storage, folder)
+    folders, names = storage.entries(folder)
+    visible = [name for name in names if not is_hidden(name)]
+    chosen = [n for n in visible if kind_by_suffix(n) == source.kind] or [n for n in visible if _may_be(source.kind, n)]
+    if not chosen:
+        raise EmptySourceError(f"{source.kind}: no file of this kind in {folder}; {_holds(visible, folders)}")
+    return [_Found(join(folder, name)) for name in chosen], set()
+
+
+def _may_be(kind: str, name: str) -> bool:
+    """Whether a file without one of the kind's own suffixes can be of the kind: its name speaks for no other."""
+    other = kind_by_suffix(name)
+    if kind == "text":
+        return other not in ("tfrecords", "images")
+    return other is None and suffix_of(name) not in _AUXILIARY
+
+
+def _class_folders(storage: FileSystem, folder: str) -> tuple[list[_Found], set[str]]:
+    """Images by class: the sub-folders of `folder`, or `folder` itself where it holds the images directly."""
+    folders, names = storage.entries(folder)
+    classes = [name for name in folders if not name.startswith(".")]
+    direct = [join(folder, name) for name in names if _is_image_name(name)]
+    below = [_Found(path, name) for name in classes for path in _images_below(storage, join(folder, name))]
+    if direct and below:
+        raise FormatError(
+            f"images: {folder} holds images of its own ({_some(direct)}) beside class folders ({_some(classes)}), so "
+            f"their class is unknown; move them, or pass a glob such as {join(folder, '*/*')}"
+        )
+    if below:
+        return below, set(classes)
+    if not direct:
+        raise EmptySourceError(
+            f"images: no image ({', '.join(SUFFIXES['images'])}) in {folder}; {_holds(names, folders)}"
+        )
+    name = _base(folder.rstrip("/"))
+    return [_Found(path, name) for path in direct], {name}
+
+
+def _images_below(storage: FileSystem, folder: str) -> Iterator[str]:
+    folders, names = storage.entries(folder)
+    yield from (join(folder, name) for name in names if _is_image_name(name))
+    for name in folders:
+        if not name.startswith("."):
+            yield from _images_below(storage, join(folder, name))
+
+
+def _is_image_name(name: str) -> bool:
+    return not is_hidden(name) and kind_by_suffix(name) == "images"
+
+
+def _checked_compression(source: FileSource, paths: Sequence[str]) -> str:
+    """The compression of the files, after a look at the first one that is not empty."""
+    if not isinstance(source, CompressedSource):
+        return ""
+    path, raw = next(((p, raw) for p in paths if (raw := head(p))), (paths[0], b""))
+    actual, content = decompressed_head(raw)
+    said = source.compression
+    # Fixed-length records may hold anything, so that bytes which look compressed can be the data itself.
+    if said not in ("auto", actual) and not (source.kind == "fixed_length" and said == ""):
+        raise FormatError(
+            f"{source.kind}: compression={said!r}, but {path} is {actual or 'not compressed'}; "
+            f"valid here: {actual!r} or 'auto'"
+        )
+    if isinstance(source, TFRecords) and content and not begins_with_record(content):
+        raise FormatError(
+            f"tfrecords: {path} is not a TFRecord file, or damaged from its first record on; "
+            f"it begins with {describe(content)}"
+        )
+    return actual if said == "auto" else said
+
+
+def _nearest(storage: FileSystem, path: str) -> str:
+    """Where the way to a missing path ends, what is there, and what may have been meant."""
+    parent, missing = os.path.split(path.rstrip("/"))
+    while parent and not storage.is_dir(parent):
+        above, name = os.path.split(parent)
+        if above == parent:
+            break
+        parent, missing = above, name
+    where = parent or "."
+    if not storage.is_dir(where):
+        return "no folder above it exists either"
+    folders, files = storage.entries(where)
+    entries = [f"{name}/" for name in folders] + files
+    near = difflib.get_close_matches(missing, [*folders, *files], n=1)
+    hint = f"; did you mean {join(where, near[0])}?" if near and not any(s in missing for s in _GLOB_SIGNS) else ""
+    return f"the nearest folder that exists, {where}, holds {_some(entries) if entries else 'nothing'}{hint}"
+
+
+def _holds(files: Sequence[str], folders: Sequence[str]) -> str:
+    suffixes = Counter(os.path.splitext(name)[1] or "no suffix" for name in files)
+    seen = ", ".join(f"{count} x {suffix}" for suffix, count in suffixes.most_common(5))
+    inside = f"folders: {_some(folders)}" if folders else ""
+    return "it holds " + ("; ".join(part for part in (seen, inside) if part) or "nothing")
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _base(path: str) -> str:
+    return os.path.basename(path)
+
+
+def _parent(path: str) -> str:
+    return os.path.basename(os.path.dirname(os.path.abspath(path) if "://" not in path else path))

@@ -1,0 +1,91 @@
+"""URI schemes: which can be opened on this machine, which cannot, and what would help."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline_opt.errors import SchemeError
+from pipeline_opt.lazy import lazy_module
+
+tf = lazy_module("tensorflow")
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_TFIO_SCHEMES: Final = ("hdfs", "viewfs", "s3", "az", "http", "https", "oss")
+"""Schemes that tensorflow-io registers when it is imported."""
+_SHOWN: Final = ("file", "gs", "hdfs", "s3", "az", "http", "https")
+
+
+@dataclass(frozen=True)
+class SchemeStatus:
+    """Whether a URI scheme can be opened here: `reason` says why or why not, `remedy` what would help."""
+
+    scheme: str
+    opens: bool
+    reason: str
+    remedy: str = ""
+
+
+def scheme_of(path: str) -> str:
+    """The scheme of a URI in lower case; `file` for a path without one."""
+    match = _SCHEME.match(path)
+    return match.group(1).lower() if match else "file"
+
+
+def local_path(path: str) -> str | None:
+    """The path in the local file system that `path` means; None if its scheme is not `file`."""
+    if not _SCHEME.match(path):
+        return path
+    if scheme_of(path) != "file":
+        return None
+    rest = path[len("file://") :]
+    return rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
+
+
+def schemes() -> tuple[SchemeStatus, ...]:
+    """The schemes that people ask for and those registered here, each with its state. Imports TensorFlow."""
+    registered = set(tf.io.gfile.get_registered_schemes()) - {""}
+    return tuple(scheme_status(s) for s in (*_SHOWN, *sorted(registered - set(_SHOWN))))
+
+
+def scheme_status(scheme: str) -> SchemeStatus:
+    """Whether one scheme can be opened, after loading tensorflow-io where that package provides it.
+
+    That a scheme opens says nothing about credentials or the network: those show when a path is read.
+    """
+    if scheme == "file":
+        return SchemeStatus(scheme, True, "local files")
+    if scheme in tf.io.gfile.get_registered_schemes():
+        return SchemeStatus(scheme, True, f"registered in TensorFlow {tf.__version__}")
+    if scheme not in _TFIO_SCHEMES:
+        known = ", ".join(sorted({*tf.io.gfile.get_registered_schemes(), *_TFIO_SCHEMES} - {""}))
+        return SchemeStatus(scheme, False, "no file system of this name is known", f"known schemes: {known}")
+    problem = _load_tensorflow_io()
+    if not problem and scheme in tf.io.gfile.get_registered_schemes():
+        return SchemeStatus(scheme, True, "registered by tensorflow-io")
+    remedy = "pip install 'pipeline-opt[hdfs]' (tensorflow-io 0.37.1 with TensorFlow 2.17), or copy the data here"
+    return SchemeStatus(scheme, False, problem or "tensorflow-io does not register it", remedy)
+
+
+def require_scheme(path: str) -> None:
+    """Check that the scheme of `path` can be opened here.
+
+    Raises:
+        SchemeError: it cannot; the message has the reason and the remedy.
+    """
+    status = scheme_status(scheme_of(path))
+    if not status.opens:
+        raise SchemeError(f"{status.scheme}:// cannot be opened here ({path}): {status.reason}; {status.remedy}")
+
+
+def _load_tensorflow_io() -> str:
+    """Import tensorflow-io, which registers its schemes; return what went wrong, or nothing."""
+    try:
+        importlib.import_module("tensorflow_io")
+    except ModuleNotFoundError:
+        return "it needs tensorflow-io, which is not installed"
+    except Exception as error:  # noqa: BLE001 - a library built for another TensorFlow fails in many ways
+        return f"tensorflow-io does not load with TensorFlow {tf.__version__}: {error}"
+    return ""
