@@ -1,0 +1,31 @@
+"""A plan's functions as tf.data is to call them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pipeline_opt.functions import Function
+from pipeline_opt.lazy import lazy_module
+
+tf = lazy_module("tensorflow")
+
+
+def scoped(function: Function, stage: str) -> Callable[..., Any]:
+    """The function, its ops under a name scope of the stage's name, so that traces and errors name the stage.
+
+    A scope changes neither results nor op seeds.
+    """
+    call = function.load()
+    scope = re.sub(r"[^A-Za-z0-9_.\\/-]", "_", stage)
+
+    def run(*elements: Any) -> Any:
+        with tf.name_scope(scope):
+            return call(*elements)
+
+    functools.update_wrapper(run, getattr(call, "func", call), assigned=("__name__", "__doc__"), updated=())
+    # AutoGraph follows __wrapped__ to the user's source; the wrapper itself must stay what it converts.
+    run.__dict__.pop("__wrapped__", None)
+    return run

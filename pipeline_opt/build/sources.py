@@ -1,0 +1,96 @@
+"""A source as a tf.data.Dataset: of elements, or of the files that an interleave stage is to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, ResolvedSource, TextLines, TFRecords
+from pipeline_opt.stages import AUTO, Interleave
+
+tf = lazy_module("tensorflow")
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """How the files of one source are opened.
+
+    Args:
+        source: The source.
+        resolved: Its files, listed.
+        name: The name that its datasets carry.
+    """
+
+    source: FileSource
+    resolved: ResolvedSource
+    name: str
+
+    def names(self) -> Any:
+        """A dataset of the files' names; of pairs with the class number for images."""
+        files = list(self.resolved.files)
+        if isinstance(self.source, Images):
+            labels = tf.constant(self.resolved.labels or (), tf.int64)
+            return tf.data.Dataset.from_tensor_slices((files, labels), name=self.name)
+        return tf.data.Dataset.from_tensor_slices(files, name=self.name)
+
+    def read_in_order(self) -> Any:
+        """A dataset of the elements of all files, one file after another."""
+        if isinstance(self.source, Images):
+            return self.names().map(read_image, name=self.name)
+        if isinstance(self.source, Csv) and self.source.header:
+            return self.names().flat_map(self.opener(self.name), name=self.name)
+        return self.opener(self.name)(list(self.resolved.files))
+
+    def interleave(self, names: Any, stage: Interleave) -> Any:
+        """A dataset of the elements of the files in `names`, read as an interleave stage says."""
+        if isinstance(self.source, Images):
+            # A file holds one element, so taking files in turn is a parallel read in order.
+            calls = stage.num_parallel_calls
+            if calls is not None and stage.cycle_length != AUTO:
+                calls = stage.cycle_length
+            return names.map(read_image, **parallel(calls, stage.deterministic), name=stage.name)
+        return names.interleave(self.opener(stage.name), **interleave_arguments(stage))
+
+    def opener(self, name: str) -> Callable[[Any], Any]:
+        """The function from a file name (or several) to a dataset of its elements."""
+        source, compression = self.source, self.resolved.compression
+        if isinstance(source, TFRecords):
+            return lambda f: tf.data.TFRecordDataset(f, compression, source.buffer_size, name=name)
+        if isinstance(source, TextLines):
+            return lambda f: tf.data.TextLineDataset(f, compression, source.buffer_size, name=name)
+        if isinstance(source, FixedLength):
+            sizes = (source.record_bytes, source.header_bytes, source.footer_bytes)
+            return lambda f: tf.data.FixedLengthRecordDataset(f, *sizes, compression_type=compression, name=name)
+        if isinstance(source, Csv):
+            skip = int(source.header)
+            return lambda f: skipped(tf.data.TextLineDataset(f, compression, name=name), skip, name)
+        raise TypeError(f"no reader for {source!r}")
+
+
+def read_image(path: Any, label: Any) -> tuple[Any, Any]:
+    """Read one image file; its class number stays with it."""
+    return tf.io.read_file(path), label
+
+
+def skipped(dataset: Any, count: int, name: str) -> Any:
+    """The dataset without its first `count` elements."""
+    return dataset.skip(count, name=name) if count else dataset
+
+
+def interleave_arguments(stage: Interleave) -> dict[str, Any]:
+    """tf.data's arguments of an interleave stage."""
+    return {
+        "cycle_length": stage.cycle_length,
+        "block_length": stage.block_length,
+        **parallel(stage.num_parallel_calls, stage.deterministic),
+        "name": stage.name,
+    }
+
+
+def parallel(num_parallel_calls: int | None, deterministic: bool | None) -> dict[str, Any]:
+    """`deterministic` goes only with a parallel form: tf.data warns of it otherwise."""
+    if num_parallel_calls is None:
+        return {}
+    return {"num_parallel_calls": num_parallel_calls, "deterministic": deterministic}

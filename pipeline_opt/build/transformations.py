@@ -1,0 +1,161 @@
+"""Each stage as the tf.data transformation that it stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline_opt.build.functions import scoped
+from pipeline_opt.build.sources import interleave_arguments, parallel
+from pipeline_opt.errors import FunctionError, PlanError
+from pipeline_opt.functions import Function
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.stages import (
+    Batch,
+    BucketBySequenceLength,
+    Cache,
+    Filter,
+    FlatMap,
+    Interleave,
+    Map,
+    OpaqueStage,
+    Options,
+    PaddedBatch,
+    Prefetch,
+    PrefetchToDevice,
+    RaggedBatch,
+    Rebatch,
+    Repeat,
+    Shard,
+    Shuffle,
+    Skip,
+    Snapshot,
+    Stage,
+    Take,
+    Unbatch,
+)
+
+tf = lazy_module("tensorflow")
+
+
+def apply(dataset: Any, stage: Stage) -> Any:
+    """The dataset with one more transformation.
+
+    Raises:
+        FunctionError: tf.data could not trace the stage's function; names the stage and keeps the cause.
+        PlanError: The stage does not fit the elements; names them.
+    """
+    try:
+        return _apply(dataset, stage)
+    except PlanError:
+        raise
+    except (TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        takes = f"it takes {dataset.element_spec}"
+        kind = FunctionError if isinstance(stage, Map | Filter | FlatMap | Interleave) else PlanError
+        raise kind(f"{stage.name}: cannot be built: {reason[-1]} ({takes})") from error
+
+
+def _apply(dataset: Any, stage: Stage) -> Any:
+    name = stage.name
+    match stage:
+        case Interleave(map_func=Function() as function):
+            return dataset.interleave(scoped(function, name), **interleave_arguments(stage))
+        case Map():
+            calls = parallel(stage.num_parallel_calls, stage.deterministic)
+            return dataset.map(scoped(stage.function, name), **calls, name=name)
+        case Filter():
+            return dataset.filter(scoped(stage.predicate, name), name=name)
+        case FlatMap():
+            return dataset.flat_map(scoped(stage.map_func, name), name=name)
+        case Cache():
+            return dataset.cache(stage.filename, name=name)
+        case Shuffle():
+            return dataset.shuffle(stage.buffer_size, stage.seed, stage.reshuffle_each_iteration, name=name)
+        case Repeat():
+            return dataset.repeat(stage.count, name=name)
+        case Unbatch():
+            return dataset.unbatch(name=name)
+        case Take():
+            return dataset.take(stage.count, name=name)
+        case Skip():
+            return dataset.skip(stage.count, name=name)
+        case Shard():
+            return dataset.shard(stage.num_shards, stage.index, name=name)
+        case Prefetch():
+            return dataset.prefetch(stage.buffer_size, name=name)
+        case Snapshot():
+            return dataset.snapshot(stage.path, stage.compression, name=name)
+        case PrefetchToDevice():
+            return _to_device(dataset, stage)
+        case Options():
+            return dataset.with_options(tf_options(stage), name=name)
+        case OpaqueStage(transformation=Function() as function):
+            return function.load()(dataset)
+        case _:
+            return _batched(dataset, stage)
+
+
+def _batched(dataset: Any, stage: Stage) -> Any:
+    name = stage.name
+    match stage:
+        case Batch():
+            calls = parallel(stage.num_parallel_calls, stage.deterministic)
+            return dataset.batch(stage.batch_size, stage.drop_remainder, **calls, name=name)
+        case PaddedBatch():
+            shapes, values = stage.padded_shapes, stage.padding_values
+            return dataset.padded_batch(stage.batch_size, shapes, values, stage.drop_remainder, name=name)
+        case RaggedBatch():
+            return dataset.ragged_batch(stage.batch_size, stage.drop_remainder, name=name)
+        case Rebatch():
+            return dataset.rebatch(stage.batch_size, stage.drop_remainder, name=name)
+        case BucketBySequenceLength():
+            return dataset.bucket_by_sequence_length(
+                scoped(stage.element_length_func, name),
+                list(stage.bucket_boundaries),
+                list(stage.bucket_batch_sizes),
+                padded_shapes=stage.padded_shapes,
+                padding_values=stage.padding_values,
+                pad_to_bucket_boundary=stage.pad_to_bucket_boundary,
+                no_padding=stage.no_padding,
+                drop_remainder=stage.drop_remainder,
+                name=name,
+            )
+        case _:
+            raise PlanError(f"{name}: a stage of kind {stage.kind!r} cannot be built")
+
+
+def _to_device(dataset: Any, stage: PrefetchToDevice) -> Any:
+    """Copy to a device that exists.
+
+    TensorFlow itself would fail at the first element, without a word on which devices there are.
+    """
+    known = [device.name.replace("physical_device:", "") for device in tf.config.list_logical_devices()]
+    wanted = tf.DeviceSpec.from_string(stage.device)
+    fits = [d for d in known if _same_device(wanted, tf.DeviceSpec.from_string(d))]
+    if not fits:
+        raise PlanError(f"{stage.name}: device={stage.device!r} is not on this machine; valid: {', '.join(known)}")
+    return dataset.apply(tf.data.experimental.prefetch_to_device(stage.device, stage.buffer_size))
+
+
+def _same_device(wanted: Any, known: Any) -> bool:
+    return (wanted.device_type, wanted.device_index or 0) == (known.device_type, known.device_index or 0)
+
+
+def tf_options(stage: Options) -> Any:
+    """tf.data's options object for an options stage."""
+    options = tf.data.Options()
+    places = {
+        "private_threadpool_size": (options.threading, "private_threadpool_size"),
+        "max_intra_op_parallelism": (options.threading, "max_intra_op_parallelism"),
+        "deterministic": (options, "deterministic"),
+        "slack": (options, "experimental_slack"),
+        "autotune": (options.autotune, "enabled"),
+        "ram_budget": (options.autotune, "ram_budget"),
+        "default_optimizations": (options.experimental_optimization, "apply_default_optimizations"),
+        "map_and_batch_fusion": (options.experimental_optimization, "map_and_batch_fusion"),
+    }
+    for argument, (holder, attribute) in places.items():
+        value = getattr(stage, argument)
+        if value is not None:
+            setattr(holder, attribute, value)
+    return options

@@ -1,0 +1,151 @@
+"""From the work seen in trace windows to stages: intervals for the record, and the cost of each stage."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+
+from pipeline_opt.profiler.frames import READING, Frames, Span, What, read_frames
+from pipeline_opt.profiler.stagemap import StageMap
+from pipeline_opt.profiler.trace import WindowEvents
+from pipeline_opt.record import PHASES, Intervals
+
+TOUCHING_S = 2e-6
+"""Spans of one thread and stage closer than this are one interval: the trace leaves such gaps between an op and the next."""
+
+
+@dataclass
+class StageCost:
+    """What the windows saw of one stage, in thread-seconds; `elements` is the number that passed while they were open."""
+
+    work_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    overhead_s: float = 0.0
+    elements: int = 0
+    ops: dict[str, list[float]] = field(default_factory=dict)
+    parallelism: int | None = None
+
+
+@dataclass
+class Attribution:
+    """All windows together. `costs` has one entry a stage; `intervals` are in seconds on the profiler's clock."""
+
+    costs: list[StageCost]
+    intervals: Intervals
+
+
+def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
+    """Charge the work in trace windows to the stages of a pipeline."""
+    costs = [StageCost() for _ in stages.stages]
+    rows: list[tuple[float, float, int, int, int]] = []
+    for window in windows:
+        frames = read_frames(window)
+        labels = {window.names[key]: label for key, label in window.labels.items()}
+        places = [_place(what, stages, labels) for what in frames.kinds]
+        for span in frames.spans:
+            stage, phase = places[span.what]
+            if stage is not None:
+                _charge(costs[stage], frames.kinds[span.what], phase, span.end_s - span.start_s)
+        rows.extend(_merged(frames.spans, places))
+        _count_elements(costs, frames, stages, labels)
+        _add_ops(costs, frames, stages, labels)
+        _add_parallelism(costs, window, stages, labels)
+    return Attribution(costs, _intervals(rows))
+
+
+def _place(what: What, stages: StageMap, labels: dict[str, str]) -> tuple[int | None, str]:
+    """The stage and the phase of one kind of work."""
+    behind = stages.of_path(what.path, labels)
+    if not behind:
+        return None, "extract" if what.reads else "transform"
+    stage = _stage_of_role(what.role, behind, stages)
+    return stage, "extract" if what.reads else stages.stages[stage].phase
+
+
+def _stage_of_role(role: str, behind: tuple[int, ...], stages: StageMap) -> int:
+    """Of the stages that one iterator was fused from, the one that does this work."""
+    wanted = {"function": "map", "overhead": "map", "batching": "batch"}.get(role, "")
+    found = stages.by_kind(behind, wanted)
+    return behind[0] if found is None else found
+
+
+def _charge(cost: StageCost, what: What, phase: str, seconds: float) -> None:
+    if what.role == "overhead":
+        cost.overhead_s += seconds
+    else:
+        cost.work_s[phase] += seconds
+
+
+def _merged(spans: list[Span], places: list[tuple[int | None, str]]) -> list[tuple[float, float, int, int, int]]:
+    """Rows of start, end, phase, stage and thread; touching spans of one thread, stage and phase joined."""
+    rows: list[tuple[float, float, int, int, int]] = []
+    ordered = sorted(spans, key=lambda s: (s.thread, s.start_s))
+    for thread, group in groupby(ordered, key=lambda s: s.thread):
+        last: tuple[float, float, int, int, int] | None = None
+        for span in group:
+            stage, phase = places[span.what]
+            key = (PHASES.index(phase), -1 if stage is None else stage, thread)
+            if last is not None and last[2:] == key and span.start_s - last[1] <= TOUCHING_S:
+                last = (last[0], span.end_s, *key)
+            else:
+                if last is not None:
+                    rows.append(last)
+                last = (span.start_s, span.end_s, *key)
+        if last is not None:
+            rows.append(last)
+    return rows
+
+
+def _intervals(rows: list[tuple[float, float, int, int, int]]) -> Intervals:
+    if not rows:
+        return Intervals.empty()
+    rows.sort()
+    start, end, phase, stage, thread = zip(*rows, strict=True)
+    return Intervals(
+        np.array(start, np.float64),
+        np.array(end, np.float64),
+        np.array(phase, np.int64),
+        np.array(stage, np.int64),
+        np.array(thread, np.int64),
+    )
+
+
+def _count_elements(costs: list[StageCost], frames: Frames, stages: StageMap, labels: dict[str, str]) -> None:
+    """Elements that passed each stage: runs of its function, else records that its readers gave, else its calls."""
+    runs: dict[int, int] = defaultdict(int)
+    read: dict[int, int] = defaultdict(int)
+    calls: dict[int, int] = defaultdict(int)
+    for path, steps in frames.runs.items():
+        behind = stages.of_path(path, labels)
+        if behind:
+            runs[_stage_of_role("function", behind, stages)] += len(steps)
+    for path, count in frames.calls.items():
+        behind = stages.of_path(path, labels)
+        if behind and READING.fullmatch(path.rpartition("::")[2]):
+            read[behind[0]] += count
+        for stage in stages.of_label(labels.get(path, "")):
+            calls[stage] += count
+    for stage, cost in enumerate(costs):
+        by_function = stages.stages[stage].kind in ("map", "filter", "images") or stage not in read
+        opens = stages.stages[stage].kind in ("interleave", "flat_map")
+        counted = runs[stage] if by_function and not (opens and read[stage]) else 0
+        cost.elements += counted or read[stage] or calls[stage]
+
+
+def _add_ops(costs: list[StageCost], frames: Frames, stages: StageMap, labels: dict[str, str]) -> None:
+    for (path, op), (seconds, count) in frames.ops.items():
+        behind = stages.of_path(path, labels)
+        if behind:
+            total = costs[_stage_of_role("function", behind, stages)].ops.setdefault(op, [0.0, 0.0])
+            total[0] += seconds
+            total[1] += count
+
+
+def _add_parallelism(costs: list[StageCost], window: WindowEvents, stages: StageMap, labels: dict[str, str]) -> None:
+    for key, value in window.parallelism.items():
+        behind = stages.of_label(labels[window.names[key]])
+        if behind:
+            costs[_stage_of_role("function", behind, stages)].parallelism = value

@@ -1,0 +1,129 @@
+"""What a dataset's own serialized graph says of its stages: names, kinds, functions and knobs, of any tf.data.Dataset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_opt.lazy import lazy_module
+
+tf = lazy_module("tensorflow")
+
+KINDS = {
+    "TFRecord": "tfrecords",
+    "TextLine": "text",
+    "FixedLengthRecord": "fixed_length",
+    "TensorSlice": "tensors",
+    "Tensor": "tensors",
+    "Generator": "generator",
+    "ParallelInterleave": "interleave",
+    "DirectedInterleave": "sample",
+    "ParallelMap": "map",
+    "ParallelFilter": "filter",
+    "ParallelBatch": "batch",
+    "MapAndBatch": "batch",
+    "GroupByWindow": "bucket_by_sequence_length",
+    "ShuffleAndRepeat": "shuffle",
+}
+"""Names of tf.data's graph ops, without `Dataset` and version, that differ from the method's name."""
+
+PARALLELISM_INPUT = {"ParallelMapDataset": -1, "ParallelInterleaveDataset": -1, "ParallelBatchDataset": 2}
+"""Where, among an op's inputs, its num_parallel_calls stands."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One dataset op of a graph.
+
+    Args:
+        label: The name that trace events carry: the user's `name=`, or the op with a number.
+        kind: The stage kind, in the words of tf.data's methods.
+        function: The name of the user's Python function, "" if it has none or only a lambda.
+        parallelism: A number, "auto", or None for a sequential op.
+    """
+
+    label: str
+    kind: str
+    function: str
+    parallelism: int | str | None
+
+
+def nodes_of(dataset: Any) -> list[Node]:
+    """The dataset ops of a dataset, sources first; empty if it cannot be serialized (it wraps an iterator, say)."""
+    try:
+        serialized = dataset._as_serialized_graph().numpy()
+    except (tf.errors.OpError, NotImplementedError, AttributeError):
+        return []
+    graph = tf.compat.v1.GraphDef.FromString(serialized)
+    by_name = {node.name: node for node in graph.node}
+    return [_node(node, by_name) for node in _in_order(graph, by_name)]
+
+
+def kind_of(op: str) -> str:
+    """The method's name for a graph op: `ParallelMapDatasetV2` gives `map`.
+
+    >>> kind_of("ParallelMapDatasetV2"), kind_of("PaddedBatchDatasetV2")
+    ('map', 'padded_batch')
+    """
+    bare = re.sub(r"V\d+$", "", op).replace("Dataset", "")
+    return KINDS.get(bare) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", bare).lower()
+
+
+def _in_order(graph: Any, by_name: dict[str, Any]) -> Iterator[Any]:
+    """Dataset ops from the sources to the result, each once; a depth-first walk without recursion."""
+    result = next((node for node in graph.node if node.op == "_Retval"), graph.node[-1])
+    seen: set[str] = set()
+    stack: list[tuple[Any, bool]] = [(result, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            if "Dataset" in node.op:
+                yield node
+            continue
+        if node.name in seen:
+            continue
+        seen.add(node.name)
+        stack.append((node, True))
+        inputs = (by_name.get(_bare(name)) for name in reversed(node.input))
+        stack.extend((i, False) for i in inputs if i is not None)
+
+
+def _bare(name: str) -> str:
+    return name.lstrip("^").partition(":")[0]
+
+
+def _node(node: Any, by_name: dict[str, Any]) -> Node:
+    return Node(_label(node), kind_of(node.op), _function(node), _parallelism(node, by_name))
+
+
+def _label(node: Any) -> str:
+    """tf.data's metadata is a message whose first field is the dataset's name."""
+    metadata = node.attr["metadata"].s if "metadata" in node.attr else b""
+    if not metadata:
+        return str(node.name)
+    message = lazy_module("tensorflow.core.framework.dataset_metadata_pb2").Metadata
+    return str(message.FromString(metadata).name.decode())
+
+
+def _function(node: Any) -> str:
+    """The Python name inside `__inference_Dataset_map_NAME_37`; scopes and lambdas name nothing."""
+    for attribute in ("f", "predicate", "key_func", "next_func"):
+        if attribute in node.attr:
+            found = re.match(r"__inference_Dataset_[a-z_]+?_(.+)_\d+$", node.attr[attribute].func.name)
+            name = found.group(1) if found else ""
+            return "" if name.startswith(("lambda", "class", "wrapped", "functools")) else name
+    return ""
+
+
+def _parallelism(node: Any, by_name: dict[str, Any]) -> int | str | None:
+    place = PARALLELISM_INPUT.get(re.sub(r"V\d+$", "", node.op))
+    if place is None:
+        return None
+    inputs = [name for name in node.input if not name.startswith("^")]
+    const = by_name.get(_bare(inputs[place]))
+    if const is None or const.op != "Const":
+        return None
+    value = int(tf.make_ndarray(const.attr["value"].tensor))
+    return "auto" if value == -1 else value
