@@ -232,8 +232,8 @@ def test_formats_that_differ_or_are_not_there_are_refused(tmp_path: Path) -> Non
     paths = [put(tmp_path / "a.txt", "a"), put(tmp_path / "b.csv", "a")]
     with pytest.raises(FormatError, match="several formats"):
         detect_format(paths)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError, match="no files"):
-        (tmp_path / "empty").mkdir()
         detect_format(str(tmp_path / "empty"))
     with pytest.raises(MissingPathError):
         detect_format(str(tmp_path / "none*"))
