@@ -1,0 +1,148 @@
+"""What the elements are at a point of a plan, and which stage may stand there."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.sources import FileSource, OpaqueDataset, Source
+from pipeline_opt.stages import (
+    BATCHING,
+    Batch,
+    BucketBySequenceLength,
+    Cache,
+    FlatMap,
+    Interleave,
+    Map,
+    OpaqueStage,
+    Options,
+    PaddedBatch,
+    Prefetch,
+    PrefetchToDevice,
+    RaggedBatch,
+    Rebatch,
+    Repeat,
+    Shard,
+    Shuffle,
+    Skip,
+    Snapshot,
+    Stage,
+    Take,
+    Unbatch,
+)
+
+FILE_LEVEL: Final[tuple[type[Stage], ...]] = (Shuffle, Shard, Take, Skip, Repeat)
+"""The stages that make sense on file names, before the interleave that reads the files."""
+
+_SINGLE_ONLY: Final = (PaddedBatch, RaggedBatch, BucketBySequenceLength)
+
+
+class Position(NamedTuple):
+    """What is known of the elements between two stages.
+
+    Attributes:
+        reader: The interleave stage still to come that opens the files; None once elements are records.
+        batched: Whether an element is a batch; None where a user's code decides it.
+        device: The stage that has handed the elements to the accelerator, if one has.
+    """
+
+    reader: str | None = None
+    batched: bool | None = False
+    device: str | None = None
+
+
+def start(plan: Plan) -> Position:
+    """The position before the first stage."""
+    reader = plan.reader
+    return Position(reader.name if reader else None, _source_batched(plan.source))
+
+
+def end(plan: Plan) -> Position:
+    """The position after the last stage, whether or not the order is legal."""
+    at = start(plan)
+    for stage in plan.stages:
+        at = after(at, stage)
+    return at
+
+
+def after(at: Position, stage: Stage) -> Position:
+    """The position behind a stage that stands at `at`."""
+    if stage.name == at.reader:
+        return at._replace(reader=None)
+    if isinstance(stage, BATCHING):
+        return at._replace(batched=True)
+    if isinstance(stage, Unbatch):
+        return at._replace(batched=False)
+    if is_unknown(stage):
+        return at._replace(batched=None)
+    if isinstance(stage, PrefetchToDevice):
+        return at._replace(device=stage.name)
+    return at
+
+
+def is_unknown(stage: Stage) -> bool:
+    """Whether a user's code decides if the elements behind this stage are batches."""
+    made_by_code = isinstance(stage, Interleave) and stage.map_func is not None
+    return made_by_code or isinstance(stage, FlatMap | OpaqueStage)
+
+
+def refusal(at: Position, stage: Stage, source: Source) -> str | None:
+    """Why a stage cannot stand at a position; None if it can."""
+    if at.device is not None and not isinstance(stage, Options):
+        handed = "which hands the elements to the accelerator"
+        return f"{stage.name} stands after {at.device}, {handed}: only options may follow"
+    if isinstance(stage, Interleave) and stage.map_func is None and stage.name != at.reader:
+        return _idle_reader(stage, source)
+    if at.reader is not None and stage.name != at.reader and not isinstance(stage, FILE_LEVEL):
+        return f"{stage.name} stands before {at.reader}, which opens the files: {_too_early(stage)}"
+    return _batch_refusal(at, stage)
+
+
+def _idle_reader(stage: Interleave, source: Source) -> str:
+    if not isinstance(source, FileSource):
+        return (
+            f"{stage.name} has no map_func, and the source ({source.kind}) has no files to open: "
+            "give it a map_func or leave it out"
+        )
+    return f"{stage.name} is the second interleave without a map_func: the files are open already; leave it out"
+
+
+def _too_early(stage: Stage) -> str:
+    match stage:
+        case Prefetch() | PrefetchToDevice():
+            return "there is nothing to prefetch yet"
+        case Cache() | Snapshot():
+            return "there is nothing to keep yet"
+        case Options():
+            return "options belong to the records"
+        case Unbatch() | Rebatch():
+            return "there are no batches yet"
+        case _ if isinstance(stage, BATCHING):
+            return "it would batch file names"
+        case _:
+            return "it would get file names, not records"
+
+
+def _batch_refusal(at: Position, stage: Stage) -> str | None:
+    match stage:
+        case Map(batched=True) if at.batched is False:
+            return f"{stage.name} works on batches (batched=True) and stands where elements are single: batch first"
+        case Map(batched=False) if at.batched is True:
+            return f"{stage.name} works on single elements (batched=False) and stands where elements are batches"
+        case Unbatch() | Rebatch() if at.batched is False:
+            return f"{stage.name} needs batches and stands where elements are single: batch first"
+        case Batch():
+            return None
+        case PaddedBatch() | RaggedBatch() | BucketBySequenceLength() if at.batched is True:
+            return f"{stage.name} needs single elements and stands where elements are batches"
+        case _:
+            return None
+
+
+def _source_batched(source: Source) -> bool | None:
+    if isinstance(source, OpaqueDataset):
+        return None
+    if isinstance(source, Zip | Concatenate | Sample):
+        states = {end(plan).batched for plan in source.plans}
+        return states.pop() if len(states) == 1 else None
+    return False
