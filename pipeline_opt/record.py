@@ -49,6 +49,31 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class Epochs:
+    """The iterators of the run, one row each, every array of shape (iterators,).
+
+    At `start` the iterator is asked for; its first wait follows. The last wait ended with the data, or was broken off,
+    and gave no batch; it has no length where the run stopped earlier. From `close_start` to `close_end` the
+    iterator is destroyed, which for the last one is after the run.
+    """
+
+    start: Floats
+    last_wait_start: Floats
+    last_wait_end: Floats
+    close_start: Floats
+    close_end: Floats
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @classmethod
+    def empty(cls) -> Epochs:
+        """No iterators, or nothing known of them."""
+        none = np.empty(0, np.float64)
+        return cls(none, none, none, none, none)
+
+
+@dataclass(frozen=True)
 class Intervals:
     """When a thread worked for a phase of a stage, from the trace windows; every array of shape (intervals,).
 
@@ -199,7 +224,8 @@ class Record:
         pipeline_text: The plan, one stage a line.
         fingerprint: Hash of the plan.
         toml: The plan as TOML, where it can be written so.
-        wall_s: From the first request for an element to the end of the last step, teardown left out.
+        wall_s: From the start, where the iterator is asked for, to the end of the last step or of a wait after it;
+            the last iterator's teardown left out.
         first_batch_s: From the start, making the iterator included, to the first batch; None if there was none.
         teardown_s: Seconds that ending the iterator took.
         partial: Whether the run was cut short, with `partial_reason`.
@@ -218,6 +244,7 @@ class Record:
     toml: str | None = None
     steps: Steps = field(default_factory=Steps.empty)
     epoch_starts: tuple[int, ...] = ()
+    epochs: Epochs = field(default_factory=Epochs.empty)
     wall_s: float = 0.0
     first_batch_s: float | None = None
     teardown_s: float | None = None
