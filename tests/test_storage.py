@@ -12,14 +12,21 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from pipeline_opt.errors import EmptySourceError, FormatError, MissingPathError, SchemeError, SourceError
+from pipeline_opt.errors import (
+    CorruptRecordError,
+    EmptySourceError,
+    FormatError,
+    MissingPathError,
+    SchemeError,
+    SourceError,
+)
 from pipeline_opt.sources import Csv, FixedLength, Images, TextLines, TFRecords
 from pipeline_opt.storage.compression import detect_compression
 from pipeline_opt.storage.filesystem import total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
-from pipeline_opt.storage.schemes import local_path, scheme_of, scheme_status, schemes
-from pipeline_opt.storage.tfrecord import crc32c, first_corruption, masked_crc32c
+from pipeline_opt.storage.tfrecord import crc32c, first_corruption, masked_crc32c, read_records
+from pipeline_opt.storage.uris import local_path, scheme_of, scheme_status, schemes
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 20
 
@@ -319,6 +326,14 @@ def test_members_of_a_gzip_file_are_one_stream(tmp_path: Path) -> None:
     found = first_corruption(put(tmp_path / "a", data), "GZIP")
     assert found is not None
     assert found.offset == 19
+
+
+def test_first_records_are_read_and_damage_is_named(tmp_path: Path) -> None:
+    path = put(tmp_path / "a", zlib.compress(records(b"abc", b"defghi")[:-1]))
+    assert read_records(path, "ZLIB") == [b"abc"]
+    with pytest.raises(CorruptRecordError, match=r"a: the record at byte 19 is damaged: the file ends inside"):
+        read_records(path, "ZLIB", 5)
+    assert read_records(put(tmp_path / "b", records(b"")), count=5) == [b""]
 
 
 # Schemes

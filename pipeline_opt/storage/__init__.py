@@ -1,5 +1,12 @@
 """What can be opened here, and what is there.
 
 `listing` turns a source's paths into files, `formats` and `compression` tell what files hold, `tfrecord` finds damage,
-`schemes` says which URIs open on this machine.
+`uris` says which schemes open on this machine.
 """
+
+from pipeline_opt.storage.compression import detect_compression
+from pipeline_opt.storage.formats import FORMATS, detect_format
+from pipeline_opt.storage.listing import resolve
+from pipeline_opt.storage.uris import SchemeStatus, schemes
+
+__all__ = ["FORMATS", "SchemeStatus", "detect_compression", "detect_format", "resolve", "schemes"]

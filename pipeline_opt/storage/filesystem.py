@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from pipeline_opt.errors import MissingPathError, SourceError
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.storage.schemes import local_path, require_scheme
+from pipeline_opt.storage.uris import local_path, require_scheme
 
 tf = lazy_module("tensorflow")
 

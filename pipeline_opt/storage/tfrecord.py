@@ -11,10 +11,13 @@ import struct
 import zlib
 from typing import BinaryIO, Final, NamedTuple
 
+from pipeline_opt.errors import CorruptRecordError
 from pipeline_opt.storage.compression import open_decompressed
 
 _HEADER: Final = struct.Struct("<QI")
 _CRC: Final = struct.Struct("<I")
+OVERHEAD_BYTES: Final = _HEADER.size + _CRC.size
+"""What a record takes beside its payload."""
 _POLYNOMIAL: Final = 0x82F63B78
 _CHUNK: Final = 1 << 20
 
@@ -46,6 +49,27 @@ def begins_with_record(data: bytes) -> bool:
     return len(data) >= _HEADER.size and _length(data[: _HEADER.size]) is not None
 
 
+def read_records(path: str, compression: str = "", count: int = 1) -> list[bytes]:
+    """The first `count` records of a file, or as many as it has; their payloads are not checked.
+
+    Raises:
+        CorruptRecordError: one of them is cut short or has a damaged header; names the file and the offset.
+    """
+    offset = 0
+    records: list[bytes] = []
+    with open_decompressed(path, compression) as stream:
+        while len(records) < count:
+            try:
+                payload = _read_record(stream, keep=True, check=False)
+            except _DamagedError as damage:
+                raise CorruptRecordError(f"{path}: the record at byte {offset} is damaged: {damage}") from damage
+            if payload is None:
+                break
+            records.append(bytes(payload))
+            offset += len(payload) + OVERHEAD_BYTES
+    return records
+
+
 def first_corruption(path: str, compression: str = "", at: int | None = None) -> Corruption | None:
     """Find the first damaged record of a file.
 
@@ -61,48 +85,55 @@ def first_corruption(path: str, compression: str = "", at: int | None = None) ->
     with open_decompressed(path, compression) as stream:
         while at is None or offset <= at:
             try:
-                reason, length = _read_record(stream, payload=at is None or offset == at)
-            except zlib.error as error:
-                return Corruption(offset, f"the {compression} stream is damaged: {error}")
-            if reason:
-                return Corruption(offset, reason) if at in (None, offset) else None
-            if length is None:
+                wanted = at is None or offset == at
+                payload = _read_record(stream, keep=wanted, check=wanted)
+            except _DamagedError as damage:
+                return Corruption(offset, str(damage)) if at in (None, offset) else None
+            if payload is None:
                 return None
-            offset += _HEADER.size + length + _CRC.size
+            offset += len(payload) + OVERHEAD_BYTES
     return None
 
 
-def _read_record(stream: BinaryIO, *, payload: bool) -> tuple[str, int | None]:
-    """Read one record: what is wrong with it (or ""), and its length (None at the end of the file)."""
+class _DamagedError(Exception):
+    """A record cannot be read; the message says why."""
+
+
+def _read_record(stream: BinaryIO, *, keep: bool, check: bool) -> bytes | range | None:
+    """The payload of the next record, or unless `keep` a stand-in of its length; None at the end of the file."""
+    try:
+        return _read_framed(stream, keep=keep, check=check)
+    except zlib.error as error:
+        raise _DamagedError(f"the compressed stream is damaged: {error}") from error
+
+
+def _read_framed(stream: BinaryIO, *, keep: bool, check: bool) -> bytes | range | None:
     header = stream.read(_HEADER.size)
     if not header:
-        return "", None
+        return None
     if len(header) < _HEADER.size:
-        return f"the file ends inside a record's header, after {len(header)} of {_HEADER.size} bytes", None
+        raise _DamagedError(f"the file ends inside a record's header, after {len(header)} of {_HEADER.size} bytes")
     length = _length(header)
     if length is None:
-        return "the checksum of the record's length does not fit", None
-    body = _take(stream, length + _CRC.size, keep=payload)
-    if isinstance(body, int):
-        return f"the file ends inside the record: {length + _CRC.size} bytes announced, {body} left", None
-    if payload and _CRC.unpack(body[length:])[0] != masked_crc32c(body[:length]):
-        return f"the checksum of the record's {length} bytes does not fit", None
-    return "", length
+        raise _DamagedError("the checksum of the record's length does not fit")
+    body = _take(stream, length + _CRC.size, keep=keep)
+    if len(body) < length + _CRC.size:
+        raise _DamagedError(f"the file ends inside the record: {length + _CRC.size} bytes announced, {len(body)} left")
+    if check and isinstance(body, bytes) and _CRC.unpack(body[length:])[0] != masked_crc32c(body[:length]):
+        raise _DamagedError(f"the checksum of the record's {length} bytes does not fit")
+    return body[:length]
 
 
-def _take(stream: BinaryIO, count: int, *, keep: bool) -> bytes | int:
-    """Read `count` bytes (hop over them unless `keep`); where there are fewer, return how many there are."""
+def _take(stream: BinaryIO, count: int, *, keep: bool) -> bytes | range:
+    """Read `count` bytes or as many as there are; unless `keep`, hop over them and give a range of that length."""
     kept, left = [], count
     if not keep and _hop(stream, count):
-        return b""
-    while left:
-        chunk = stream.read(min(left, _CHUNK))
-        if not chunk:
-            return count - left
+        return range(count)
+    while left and (chunk := stream.read(min(left, _CHUNK))):
         left -= len(chunk)
         if keep:
             kept.append(chunk)
-    return b"".join(kept)
+    return b"".join(kept) if keep else range(count - left)
 
 
 def _hop(stream: BinaryIO, count: int) -> bool:
