@@ -37,9 +37,9 @@ class Function:
         Raises:
             FunctionError: `function` is neither, or the reference is not `module:name`.
         """
-        bound = tuple(sorted(arguments.items()))
+        bound = bind(arguments)
         if isinstance(function, Function):
-            return cls(function.ref, function.arguments + bound, function.call)
+            return cls(function.ref, bind(dict(function.arguments) | arguments), function.call)
         if isinstance(function, str):
             _split(function)
             return cls(function, bound)
@@ -49,7 +49,7 @@ class Function:
             )
         if isinstance(function, functools.partial) and not function.args:
             inner = cls.of(function.func)
-            return cls(inner.ref, tuple(sorted(function.keywords.items())) + bound, inner.call)
+            return cls(inner.ref, bind(function.keywords | arguments), inner.call)
         return cls(_reference(function), bound, function)
 
     @property

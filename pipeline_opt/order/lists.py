@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from pipeline_opt.errors import ConfigError, OrderError
+from pipeline_opt.names import implied_kind, nearest_name
 from pipeline_opt.plan import Plan
 from pipeline_opt.stages import STAGES, Cache, Interleave, Prefetch, Repeat, Stage, Unbatch
 
@@ -85,7 +84,7 @@ def _meant(plan: Plan, name: str, names: tuple[str, ...], defaults: Mapping[str,
 
 
 def _new(plan: Plan, name: str, defaults: Mapping[str, Stage]) -> Stage:
-    kind = kind_of(name)
+    kind = implied_kind(name)
     if kind in defaults:
         return dataclasses.replace(defaults[kind], name=name)
     addable = sorted(defaults)
@@ -98,14 +97,3 @@ def _new(plan: Plan, name: str, defaults: Mapping[str, Stage]) -> Stage:
     raise ConfigError(
         f"no stage is called {name!r}; valid: {', '.join(dict.fromkeys(valid))}{nearest_name(name, [*valid, *_KINDS])}"
     )
-
-
-def kind_of(name: str) -> str:
-    """The kind that a stage's name implies: the name without a number at its end (`map_2` is a `map`)."""
-    return re.sub(r"_[0-9]+$", "", name)
-
-
-def nearest_name(name: str, valid: Sequence[str]) -> str:
-    """The end of a message about a name that is not valid: the valid one nearest to it, if any is near."""
-    near = difflib.get_close_matches(name, valid, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

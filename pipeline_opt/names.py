@@ -1,0 +1,18 @@
+"""Names of stages, and what may have been meant by one that does not exist."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+
+def implied_kind(name: str) -> str:
+    """The kind that a stage's name implies: the name without a number at its end (`map_2` is a `map`)."""
+    return re.sub(r"_[0-9]+$", "", name)
+
+
+def nearest_name(name: str, valid: Iterable[str]) -> str:
+    """The end of a message about a name that is not valid: the valid one nearest to it, or nothing."""
+    near = difflib.get_close_matches(name, list(valid), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
