@@ -117,7 +117,7 @@ class Accelerator:
 
     def seconds_for(self, elements: int) -> float:
         """Seconds of computing for a batch of `elements`."""
-        return self.step_s if self.batch_size is None else self.step_s * elements / self.batch_size
+        return self.step_s if self.batch_size is None else self.step_s * (elements / self.batch_size)
 
     def _require(self, holds: bool, argument: str, valid: str) -> None:
         if not holds:

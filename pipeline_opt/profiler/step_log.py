@@ -98,7 +98,7 @@ class StepLog:
         a, b, c, d, e, f = (np.ascontiguousarray(column) - start for column in columns[:6])
         elements, nbytes = (column.astype(np.int64) for column in columns[6:])
         steps = Steps(a, b, c, d, e, f, elements, nbytes)
-        epochs = self._epoch_arrays(start)
+        epochs = self._epoch_arrays(start, steps)
         ends = [*steps.train_end[-1:], *epochs.last_wait_end[-1:], 0.0]
         return LoopResult(
             steps=steps,
@@ -114,12 +114,14 @@ class StepLog:
             failed_in=failed_in,
         )
 
-    def _epoch_arrays(self, start: float) -> Epochs:
+    def _epoch_arrays(self, start: float, steps: Steps) -> Epochs:
         columns: list[tuple[float, ...]] = []
-        for epoch in self._epochs:
-            closed = epoch.start if epoch.close_start is None else epoch.close_start
+        for i, epoch in enumerate(self._epochs):
+            end = self._epochs[i + 1].first_step if i + 1 < len(self._epochs) else len(steps)
+            done = float(steps.train_end[end - 1]) + start if end > epoch.first_step else epoch.start
+            closed = done if epoch.close_start is None else epoch.close_start
             ended = closed if epoch.close_end is None else epoch.close_end
-            columns.append((epoch.start, *(epoch.last_wait or (closed, closed)), closed, ended))
+            columns.append((epoch.start, *(epoch.last_wait or (done, done)), closed, ended))
         rows = np.array(columns, np.float64).reshape(-1, 5) - start
         a, b, c, d, e = (np.ascontiguousarray(column) for column in rows.T)
         return Epochs(a, b, c, d, e)
