@@ -263,5 +263,6 @@ def test_the_system_clock_sleeps_again_when_a_sleep_ends_early(monkeypatch: pyte
 def test_the_system_clock_only_goes_forward() -> None:
     clock = SystemClock()
     assert clock.now() <= clock.now()
-    with clock.condition() as condition:
+    condition = clock.condition()
+    with condition:
         assert condition.wait_for(lambda: True)
