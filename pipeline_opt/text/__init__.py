@@ -3,5 +3,7 @@
 from pipeline_opt.text.diff import plan_diff
 from pipeline_opt.text.explain import explain, plan_text
 from pipeline_opt.text.fingerprint import fingerprint
+from pipeline_opt.text.toml import to_toml
+from pipeline_opt.text.toml_reader import from_toml, load_path, loads
 
-__all__ = ["explain", "fingerprint", "plan_diff", "plan_text"]
+__all__ = ["explain", "fingerprint", "from_toml", "load_path", "loads", "plan_diff", "plan_text", "to_toml"]

@@ -88,7 +88,7 @@ def knob_texts(item: Source | Stage) -> Iterator[tuple[str, str]]:
         elif field.default == AUTO and value == AUTO:
             yield field.name, "AUTO"
         else:
-            yield field.name, describe(list(value) if isinstance(value, tuple) else value)
+            yield field.name, describe(list(value) if is_list(field) and value is not None else value)
     if isinstance(item, OpaqueDataset) and item.factory is None:
         yield "element_spec", describe(getattr(item.dataset, "element_spec", None))
 
@@ -105,6 +105,11 @@ def told(item: Source | Stage) -> Iterator[dataclasses.Field[Any]]:
         changed = value is not None if field.default is None else value != field.default
         if required or tuned or changed:
             yield field
+
+
+def is_list(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field holds a list of values (kept as a tuple); in other fields a tuple is a structure."""
+    return str(field.type).startswith("tuple[")
 
 
 def _function_text(function: Function) -> str:

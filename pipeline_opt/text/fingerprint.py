@@ -42,7 +42,7 @@ class _Writer:
 
     def write(self, value: Any) -> None:
         """Feed one value: its type, then its parts."""
-        self._text(type(value).__name__)
+        self._text("Plan" if isinstance(value, Plan) else type(value).__name__)
         match value:
             case None | bool() | int() | float() | complex() | str() | bytes():
                 self._text(repr(value))

@@ -34,7 +34,7 @@ from pipeline_opt.names import implied_kind
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import AUTO, OpaqueStage, Stage
-from pipeline_opt.text.explain import told
+from pipeline_opt.text.explain import is_list, told
 from pipeline_opt.text.values import literal
 
 LITERAL: Final = "literal:"
@@ -54,11 +54,10 @@ def to_toml(plan: Plan) -> str:
 
 def _plan_table(plan: Plan, prefix: str) -> dict[str, Any]:
     tables = {stage.name: _stage_table(stage, prefix) for stage in plan.stages}
-    return {
-        "order": [stage.name for stage in plan.stages],
-        "source": _source_table(plan.source, prefix),
-        "stages": {name: table for name, table in tables.items() if table},
-    }
+    told_of = {name: table for name, table in tables.items() if table}
+    order = [stage.name for stage in plan.stages]
+    source = _source_table(plan.source, prefix)
+    return {"order": order, "source": source} | ({"stages": told_of} if told_of else {})
 
 
 def _source_table(source: Source, prefix: str) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def _arguments(item: Source | Stage, where: str) -> dict[str, Any]:
             table[field.name] = _reference(value, where)
             bound = dict(value.arguments)
         else:
-            converted = list(value) if isinstance(value, tuple) and "tuple" in str(field.type) else value
+            converted = list(value) if is_list(field) and value is not None else value
             table[field.name] = _knob(field.name, field.default, converted, where)
     if bound:
         table["arguments"] = {name: toml_value(value, f"{where}: argument {name}") for name, value in bound.items()}

@@ -63,7 +63,9 @@ def loads(text: str, where: str = "plan") -> Plan:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+        end = f"(at line {text.count(chr(10)) + 1}, the last)"
+        reason = str(error).replace("(at end of document)", end)
+        raise ConfigError(f"{where}: not valid TOML: {reason}") from error
     return _plan(table, where)
 
 
@@ -100,9 +102,9 @@ def _source(table: Mapping[str, Any], where: str) -> Source:
         hint = nearest_name(str(kind), _SOURCES)
         raise ConfigError(f"{where}: kind={kind!r} is not valid; valid: {', '.join(_SOURCES)}{hint}")
     given: dict[str, Any] = {name: value for name, value in table.items() if name != "kind"}
-    parts = given.pop("plans", None) if kind in ("zip", "concatenate", "sample") else None
-    if parts is None:
+    if kind not in ("zip", "concatenate", "sample"):
         return _made(_SOURCES[kind], given, where)
+    parts = given.pop("plans", None)
     if not isinstance(parts, list):
         raise ConfigError(f"{where}: plans={parts!r} is not valid; write one [[source.plans]] for each plan")
     plans = [_plan(_table(part, f"{where}: {n}/"), f"{where}: {n}/") for n, part in enumerate(parts)]
