@@ -19,7 +19,7 @@ def scoped(function: Function, stage: str) -> Callable[..., Any]:
     A scope changes neither results nor op seeds.
     """
     call = function.load()
-    scope = re.sub(r"[^A-Za-z0-9_.\\/-]", "_", stage)
+    scope = scope_name(stage)
 
     def run(*elements: Any) -> Any:
         with tf.name_scope(scope):
@@ -28,4 +28,11 @@ def scoped(function: Function, stage: str) -> Callable[..., Any]:
     functools.update_wrapper(run, getattr(call, "func", call), assigned=("__name__", "__doc__"), updated=())
     # AutoGraph follows __wrapped__ to the user's source; the wrapper itself must stay what it converts.
     run.__dict__.pop("__wrapped__", None)
+    # Of a function called <lambda> AutoGraph looks for the lambda in the source, finds this one and warns.
+    run.__name__ = function.label
     return run
+
+
+def scope_name(stage: str) -> str:
+    """A stage's name as a name scope may hold it."""
+    return re.sub(r"[^A-Za-z0-9_.\\/-]", "_", stage)
