@@ -23,9 +23,16 @@ PlanWarning (UserWarning): a plan that can be built and will do harm.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PipelineOptError(Exception):
-    """Base of every error that pipeline_opt raises on purpose."""
+    """Base of every error that pipeline_opt raises on purpose.
+
+    `record` holds what was measured before a run failed, else None.
+    """
+
+    record: Any = None
 
 
 class PlanError(PipelineOptError, ValueError):

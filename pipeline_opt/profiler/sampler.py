@@ -27,6 +27,10 @@ FUSED = {
 }
 """Model nodes that stand for several stages, last stage first."""
 
+UNMODELLED = frozenset({"options", "prefetch_to_device", "ragged_batch", "bucket_by_sequence_length", "rebatch", "snapshot",
+                        "sample", "opaque", "dataset"})  # fmt: skip
+"""Stages that have no node of their own in the model, or several of other kinds."""
+
 SERIES = ("parallelism", "buffer_size")
 """The parameters that are kept over time."""
 
@@ -185,9 +189,9 @@ def _find_back(stages: StageMap, position: int, kind: str) -> int | None:
     """The nearest stage of a kind at or before a position, passing only stages that the model may leave out."""
     for index in range(position, -1, -1):
         info = stages.stages[index]
-        if info.kind == kind:
+        if info.kind == kind or (index == 0 and kind == "tensors" and info.phase == "extract"):
             return index
-        if kind == "prefetch":
+        if info.kind not in UNMODELLED:
             return None
     return None
 

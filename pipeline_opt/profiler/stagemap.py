@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.graph import Node
 from pipeline_opt.sources import Source
-from pipeline_opt.stages import Stage
+from pipeline_opt.stages import Options, Stage
 
 EXTRACT_KINDS = frozenset({"tfrecords", "text", "csv", "fixed_length", "images", "tensors", "generator", "dataset", "range",
                            "interleave", "snapshot", "fixed_length_record"})  # fmt: skip
@@ -98,11 +98,13 @@ def from_plan(plan: Plan, names: Mapping[str, Stage | Source]) -> StageMap:
         plan: The plan.
         names: Every source and stage by the name it carries, inner plans included, in order.
     """
-    return StageMap([StageInfo(name, item.kind, name, given_parallelism(item)) for name, item in names.items()])
+    working = {name: item for name, item in names.items() if not isinstance(item, Options)}
+    return StageMap([StageInfo(name, item.kind, name, given_parallelism(item)) for name, item in working.items()])
 
 
 def from_nodes(nodes: list[Node]) -> StageMap:
     """The stages of a dataset that only its graph describes: named after the user's names and functions."""
+    nodes = [node for node in nodes if node.kind != Options.kind]
     wanted = [_wanted_name(node) for node in nodes]
     counts: Counter[str] = Counter()
     stages = []

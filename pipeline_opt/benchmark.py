@@ -1,0 +1,97 @@
+"""The same work in several forms, one after another: sequential, left to AUTOTUNE, and in the order asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline_opt.build.dataset import build
+from pipeline_opt.errors import PlanWarning
+from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.profiler.profile import TraceMode, profile
+from pipeline_opt.record import Record
+from pipeline_opt.sources import FileSource, Source
+from pipeline_opt.storage import resolve
+from pipeline_opt.variants import autotune, naive
+
+WARM_STEPS = 2
+"""Batches taken before anything is timed: the first of a process pay for loading kernels."""
+
+WARM_BYTES = 2 * 1024**3
+"""Bytes of local files that are read before anything is timed, so that no variant finds a colder page cache than the next."""
+
+Progress = Callable[[str, int, float], None]
+"""Called between steps with the variant's name, the steps done and the seconds since its start."""
+
+
+def variants(plan: Plan) -> dict[str, Plan]:
+    """The forms of a plan that a benchmark compares, by name; all yield the same elements."""
+    return {"naive": naive(plan), "autotune": autotune(plan), "pipelined": plan}
+
+
+def benchmark(
+    plans: Mapping[str, Plan],
+    consumer: Any = None,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    epochs: int | None = None,
+    max_seconds: float | None = None,
+    trace: TraceMode = "auto",
+    on_progress: Progress | None = None,
+) -> dict[str, Record]:
+    """Profile every plan under the same consumer. Arguments are those of `profile`, errors too.
+
+    Args:
+        plans: Plans by name, as `variants` gives them.
+    """
+    first = next(iter(plans.values()))
+    warm_up(first)
+    records: dict[str, Record] = {}
+    for name, plan in plans.items():
+        with warnings.catch_warnings():
+            # That a naive plan has no prefetch is the point of it.
+            warnings.simplefilter("ignore", PlanWarning)
+            records[name] = profile(
+                plan,
+                consumer,
+                steps=steps,
+                seconds=seconds,
+                epochs=epochs,
+                max_seconds=max_seconds,
+                trace=trace,
+                on_progress=_named(on_progress, name),
+            )
+        if records[name].partial:
+            break
+    return records
+
+
+def warm_up(plan: Plan) -> None:
+    """Bring local files into the page cache and the ops of a plan into the process."""
+    for path in local_files(plan.source):
+        with open(path, "rb") as file:
+            while file.read(1 << 22):
+                pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PlanWarning)
+        for _ in build(plan).take(WARM_STEPS):
+            pass
+
+
+def local_files(source: Source) -> list[str]:
+    """The local files of a source, as many as fit `WARM_BYTES` in all; none if they are larger."""
+    if isinstance(source, Combination):
+        return [path for plan in source.plans for path in local_files(plan.source)]
+    if not isinstance(source, FileSource):
+        return []
+    resolved = resolve(source)
+    fits = resolved.bytes is not None and resolved.bytes <= WARM_BYTES
+    return [path for path in resolved.files if "://" not in path] if fits else []
+
+
+def _named(on_progress: Progress | None, name: str) -> Callable[[int, float], None] | None:
+    if on_progress is None:
+        return None
+    return lambda steps, seconds: on_progress(name, steps, seconds)

@@ -1,0 +1,142 @@
+"""From both instruments to the stages of the record. What neither of them saw stays absent, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipeline_opt.profiler.attribution import StageCost
+from pipeline_opt.profiler.sampler import Totals
+from pipeline_opt.profiler.stagemap import StageInfo, StageMap
+from pipeline_opt.record import KnobSeries, OpCost, StageRecord
+
+ONE_TO_ONE = frozenset({"map", "cache", "shuffle", "prefetch", "prefetch_to_device", "options"})
+"""Stages that give as many elements as they take."""
+
+BATCHING = frozenset({"batch", "padded_batch", "ragged_batch"})
+
+OPS_KEPT = 8
+
+
+class Observed(NamedTuple):
+    """Everything that was seen of a run's stages.
+
+    Args:
+        costs: From the trace, one entry a stage.
+        totals: From the model, by stage index.
+        series: From the model, over time.
+        steps: Elements that the consumer took.
+        rows: Single elements in them.
+        drained: Whether every iterator was read to its end.
+        epochs: How many iterators there were.
+        scale: What to multiply the windows' seconds with to get the run's.
+        share_on_core: Of the windows' runnable thread time, the share on a core.
+        no_trace: Why there is no trace, or "".
+        no_model: Why there is no model, or "".
+    """
+
+    costs: list[StageCost]
+    totals: Mapping[int, Totals]
+    series: tuple[KnobSeries, ...]
+    steps: int
+    rows: int
+    drained: bool
+    epochs: int
+    scale: float
+    share_on_core: float | None
+    no_trace: str
+    no_model: str
+
+
+def stage_records(stages: StageMap, seen: Observed) -> tuple[StageRecord, ...]:
+    """The stages of the record, in the plan's order."""
+    counted = count_elements(stages.stages, seen)
+    return tuple(_record(i, info, counted[i], seen) for i, info in enumerate(stages.stages))
+
+
+def count_elements(stages: list[StageInfo], seen: Observed) -> list[int | None]:
+    """Elements that each stage produced.
+
+    Where everything was read to its end, the consumer's count holds for every stage up to the first that changes the number in
+    a way that only it knows. Elsewhere it is what the model last said.
+    """
+    counted: list[int | None] = [None] * len(stages)
+    known: int | None = seen.steps if seen.drained else None
+    for i in reversed(range(len(stages))):
+        total = seen.totals.get(i)
+        counted[i] = known if known is not None else (total.elements or None if total else None)
+        known = _taken(stages[i].kind, known, seen)
+    return counted
+
+
+def _taken(kind: str, produced: int | None, seen: Observed) -> int | None:
+    """Elements that a stage took, from those that it gave; None if only it knows."""
+    if produced is None or (kind == "cache" and seen.epochs > 1):
+        return None
+    if kind in BATCHING:
+        return seen.rows if produced == seen.steps else None
+    return produced if kind in ONE_TO_ONE else None
+
+
+def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> StageRecord:
+    cost = seen.costs[i]
+    total = seen.totals.get(i)
+    work = {phase: seconds * seen.scale for phase, seconds in cost.work_s.items()}
+    phase = max(work, key=lambda p: work[p]) if work else info.phase
+    measured = bool(cost.elements) and not seen.no_trace
+    window_work_s = sum(cost.work_s.values())
+    absent = _absences(info, elements, total, seen, phase, measured)
+    return StageRecord(
+        name=info.name,
+        kind=info.kind,
+        phase=phase,
+        elements=elements,
+        bytes_in=total.bytes_in if total else None,
+        bytes_out=total.bytes_out if total else None,
+        work_s=sum(work.values()) if measured else None,
+        cpu_s=None if "cpu_s" in absent else sum(work.values()) * (seen.share_on_core or 0.0),
+        overhead_s=cost.overhead_s * seen.scale if measured else None,
+        us_per_element=window_work_s / cost.elements * 1e6 if measured else None,
+        parallelism=info.parallelism,
+        parallelism_chosen=_chosen(info, cost, seen),
+        buffer_fill=_buffer_fill(info, seen),
+        phase_work_s=work,
+        ops=_costliest(cost, seen.scale),
+        absent=absent,
+    )
+
+
+def _absences(
+    info: StageInfo, elements: int | None, total: Totals | None, seen: Observed, phase: str, measured: bool
+) -> dict[str, str]:
+    absent = {}
+    untraced = seen.no_trace or "nothing of this stage happened inside a trace window"
+    unmodelled = seen.no_model or "TensorFlow's model of the pipeline does not show this stage"
+    if not measured:
+        absent.update(dict.fromkeys(("work_s", "overhead_s", "us_per_element", "cpu_s"), untraced))
+    elif phase == "extract":
+        absent["cpu_s"] = "the trace does not tell waiting for storage from computing"
+    elif seen.share_on_core is None:
+        absent["cpu_s"] = "the kernel keeps no counters of thread time"
+    if elements is None:
+        absent["elements"] = unmodelled
+    if total is None:
+        absent.update(dict.fromkeys(("bytes_in", "bytes_out"), unmodelled))
+    return absent
+
+
+def _chosen(info: StageInfo, cost: StageCost, seen: Observed) -> int | None:
+    values = [s.value for s in seen.series if (s.stage, s.knob) == (info.name, "parallelism") and len(s.value)]
+    if values:
+        return int(values[0][-1])
+    return cost.parallelism
+
+
+def _buffer_fill(info: StageInfo, seen: Observed) -> float | None:
+    fills = [s.value for s in seen.series if (s.stage, s.knob) == (info.name, "buffered_elements") and len(s.value)]
+    return float(fills[0].mean()) if fills else None
+
+
+def _costliest(cost: StageCost, scale: float) -> tuple[OpCost, ...]:
+    ordered = sorted(cost.ops.items(), key=lambda item: -item[1][0])[:OPS_KEPT]
+    return tuple(OpCost(op, seconds * scale, round(count * scale)) for op, (seconds, count) in ordered)

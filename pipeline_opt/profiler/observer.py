@@ -1,0 +1,102 @@
+"""Both instruments around a measuring loop: trace windows, opened and closed between steps, and samples of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline_opt.clock import Clock
+from pipeline_opt.profiler.cores import Counters, core_times, share_on_core
+from pipeline_opt.profiler.pacing import Pacing
+from pipeline_opt.profiler.sampler import ModelSampler
+from pipeline_opt.profiler.stagemap import StageMap
+from pipeline_opt.profiler.trace import Tracer, WindowEvents, read_window
+
+
+class Observer:
+    """Watches a run. The loop tells it of iterators and steps; it never raises into the loop.
+
+    Args:
+        stages: The pipeline's stages.
+        clock: The profiler's clock.
+        pacing: Decides on windows.
+    """
+
+    def __init__(self, stages: StageMap, clock: Clock, pacing: Pacing) -> None:
+        self.stages = stages
+        self.sampler = ModelSampler(stages, clock)
+        self.tracer = Tracer(clock)
+        self.pacing = pacing
+        self._clock = clock
+        self._origin_s = clock.now()
+        self._core_spans: list[tuple[Counters, Counters]] = []
+        self._core_begin: Counters = {}
+        self._counted = 0
+
+    def start(self) -> None:
+        """Begin: warm the tracer up, start sampling, open the first window."""
+        if self.pacing.mode != "off":
+            self.tracer.warm_up()
+        self.sampler.start()
+        self._origin_s = self._clock.now()
+        if self.pacing.mode != "off":
+            self._open()
+
+    def on_iterator(self, iterator: Any) -> None:
+        """The loop made an iterator."""
+        self.sampler.follow(iterator)
+
+    def on_close(self) -> None:
+        """The loop is about to end its iterator."""
+        self.sampler.leave()
+
+    def on_step(self, elements: int) -> None:
+        """The loop finished a step of so many elements."""
+        now_s = self._clock.now() - self._origin_s
+        if self.tracer.is_open:
+            if self.pacing.should_close(now_s, elements):
+                self._close()
+        elif not self.tracer.is_busy:
+            self._count_closed()
+            if self.pacing.should_open(now_s):
+                self._open()
+
+    def stop(self) -> None:
+        """End both instruments; what they saw can be read afterwards."""
+        self._close()
+        self.sampler.stop()
+        self.tracer.wait()
+
+    def read(self) -> list[WindowEvents]:
+        """The events of every window, and delete the files."""
+        windows = [read_window(window) for window in self.tracer.windows]
+        self.tracer.close()
+        return [window for window in windows if window is not None]
+
+    @property
+    def share_on_core(self) -> float | None:
+        """Of the windows' runnable thread time, the share on a core."""
+        return share_on_core(self._core_spans)
+
+    @property
+    def problems(self) -> list[str]:
+        """Why an instrument gave nothing, for the record's notes."""
+        errors = [window.error for window in self.tracer.windows]
+        return [text for text in (self.sampler.refusal, self.tracer.refusal, *errors) if text]
+
+    def _open(self) -> None:
+        self._core_begin = core_times()
+        self.tracer.start()
+        self.pacing.opened(self._clock.now() - self._origin_s)
+
+    def _close(self) -> None:
+        if not self.tracer.is_open:
+            return
+        self.tracer.stop()
+        self.pacing.closed()
+        self._core_spans.append((self._core_begin, core_times()))
+
+    def _count_closed(self) -> None:
+        """Tell the pacing how many events the last window held, once its file is there."""
+        for window in self.tracer.windows[self._counted :]:
+            self.pacing.counted(window.events(), window.end_s - window.start_s)
+            self._counted += 1

@@ -1,0 +1,97 @@
+"""When to open a trace window, and for how long, so that tracing stays a small part of the run.
+
+An event costs its writer about a microsecond, and whoever stops the trace some four more. From the events of the windows so far
+follows how long the next one may be and when the run is long enough to pay for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+EVENT_COST_S: Final = 5e-6
+"""CPU seconds that one event costs, writing and collecting together."""
+
+SHARE: Final = 0.015
+"""The share of the run's core-seconds that tracing may take."""
+
+WINDOW_EVENTS: Final = 10_000
+"""Events that a window is sized for."""
+
+FIRST_EVENTS: Final = 40_000
+"""Events after which the first window closes: it sees the pipeline fill, and short runs whole."""
+
+EVENTS_PER_ELEMENT: Final = 30
+"""An assumption until the first window has been counted."""
+
+FULL_EVENTS: Final = 3_000_000
+"""Where tracing a whole run stops: beyond it the trace no longer fits a few hundred megabytes."""
+
+FIRST_S: Final = 2.5
+LONGEST_S: Final = 2.0
+SHORTEST_S: Final = 0.05
+FEWEST_STEPS: Final = 2
+
+
+@dataclass
+class Pacing:
+    """Decides between two steps whether to open or to close a window.
+
+    Args:
+        mode: `auto`, `full` or `off`.
+        cores: Cores that the process may use.
+        expected_s: How long the run will take, where the caller knows.
+    """
+
+    mode: str
+    cores: float
+    expected_s: float | None = None
+    spent_s: float = 0.0
+    rate: float | None = None
+    first_done: bool = False
+    _opened_s: float = 0.0
+    _steps: int = 0
+    _elements: int = 0
+
+    def opened(self, now_s: float) -> None:
+        """Take note that a window opened."""
+        self._opened_s, self._steps, self._elements = now_s, 0, 0
+
+    def closed(self) -> None:
+        """Take note that the window closed."""
+        self.first_done = True
+
+    def counted(self, events: int, seconds: float) -> None:
+        """Take note of how many events a window held."""
+        self.spent_s += events * EVENT_COST_S
+        if seconds > 0 and events:
+            self.rate = events / seconds
+
+    def should_close(self, now_s: float, elements: int) -> bool:
+        """Whether to close the open window after one more step of `elements` elements; `now_s` is run time."""
+        self._steps += 1
+        self._elements += elements
+        length_s = now_s - self._opened_s
+        events = self.rate * length_s if self.rate else self._elements * EVENTS_PER_ELEMENT
+        if self.mode == "full":
+            return events > FULL_EVENTS
+        if self._steps < FEWEST_STEPS:
+            return length_s > LONGEST_S
+        if not self.first_done:
+            return self._first_should_close(now_s, events)
+        return length_s >= self._length_s()
+
+    def should_open(self, now_s: float) -> bool:
+        """Whether the run, `now_s` long by now, can pay for another window."""
+        if self.mode != "auto" or not self.first_done or self.rate is None:
+            return False
+        predicted_s = self._length_s() * self.rate * EVENT_COST_S
+        return self.spent_s + predicted_s <= SHARE * now_s * self.cores
+
+    def _first_should_close(self, now_s: float, events: float) -> bool:
+        short = self.expected_s is not None and self.expected_s <= FIRST_S
+        return events > FIRST_EVENTS or (now_s > FIRST_S and not short)
+
+    def _length_s(self) -> float:
+        """How long a window of the usual number of events is."""
+        return min(LONGEST_S, max(SHORTEST_S, WINDOW_EVENTS / (self.rate or WINDOW_EVENTS)))

@@ -1,0 +1,94 @@
+"""Which counts and reasons a stage gets, on hand-made observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline_opt.profiler.assemble import Observed, count_elements, stage_records
+from pipeline_opt.profiler.attribution import StageCost
+from pipeline_opt.profiler.sampler import Totals
+from pipeline_opt.profiler.stagemap import StageInfo, StageMap
+from pipeline_opt.record import KnobSeries
+
+STAGES = [
+    StageInfo("tfrecords", "tfrecords", "tfrecords"),
+    StageInfo("interleave", "interleave", "interleave", "auto"),
+    StageInfo("decode", "map", "decode", 2),
+    StageInfo("keep", "filter", "keep"),
+    StageInfo("shuffle", "shuffle", "shuffle"),
+    StageInfo("batch", "batch", "batch"),
+    StageInfo("prefetch", "prefetch", "prefetch"),
+]
+
+
+def observed(**changes: Any) -> Observed:
+    """Three batches of 4, 4 and 2, read to the end, with nothing from the instruments."""
+    plain = Observed([StageCost() for _ in STAGES], {}, (), 3, 10, True, 1, 1.0, 0.8, "", "")
+    return plain._replace(**changes)
+
+
+def test_a_drained_run_counts_from_the_consumer_up_to_the_filter() -> None:
+    assert count_elements(STAGES, observed()) == [None, None, None, 10, 10, 3, 3]
+
+
+def test_a_run_cut_short_counts_what_the_model_saw() -> None:
+    totals = {2: Totals(40), 4: Totals(12), 5: Totals(3)}
+    assert count_elements(STAGES, observed(drained=False, totals=totals)) == [None, None, 40, None, 12, 3, None]
+
+
+def test_below_a_cache_later_epochs_are_not_counted() -> None:
+    stages = [StageInfo("map", "map", "map"), StageInfo("cache", "cache", "cache")]
+    seen = observed(costs=[StageCost(), StageCost()])
+    assert count_elements(stages, seen) == [3, 3]
+    assert count_elements(stages, seen._replace(epochs=2)) == [None, 3]
+
+
+def test_no_step_at_all() -> None:
+    assert count_elements(STAGES, observed(steps=0, rows=0))[-3:] == [0, 0, 0]
+
+
+def test_cost_is_for_what_passed_in_the_windows_and_work_for_the_run() -> None:
+    costs = [StageCost() for _ in STAGES]
+    costs[2].work_s["transform"] = 0.5
+    costs[2].overhead_s = 0.1
+    costs[2].elements = 250
+    costs[2].ops = {"DecodeJpeg": [0.4, 250.0], "Resize": [0.05, 250.0]}
+    record = stage_records(StageMap(STAGES), observed(costs=costs, scale=4.0))[2]
+    assert record.us_per_element == pytest.approx(2000.0)
+    assert record.work_s == pytest.approx(2.0)
+    assert record.cpu_s == pytest.approx(1.6), "0.8 of its runnable time on a core"
+    assert record.overhead_s == pytest.approx(0.4)
+    assert [(op.op, op.count) for op in record.ops] == [("DecodeJpeg", 1000), ("Resize", 1000)]
+
+
+def test_extract_is_not_split_into_waiting_and_computing() -> None:
+    costs = [StageCost() for _ in STAGES]
+    costs[1].work_s["extract"] = 0.5
+    costs[1].elements = 10
+    record = stage_records(StageMap(STAGES), observed(costs=costs))[1]
+    assert record.cpu_s is None
+    assert "waiting for storage" in record.absent["cpu_s"]
+
+
+def test_every_absent_number_has_a_reason() -> None:
+    seen = observed(drained=False, no_trace="the run was made with trace=off", no_model="AUTOTUNE is off")
+    for record in stage_records(StageMap(STAGES), seen):
+        for field in ("elements", "bytes_in", "bytes_out", "work_s", "cpu_s", "us_per_element", "overhead_s"):
+            assert (getattr(record, field) is None) == (field in record.absent), (record.name, field)
+        assert record.absent["work_s"] == "the run was made with trace=off"
+        assert record.absent["bytes_in"] == "AUTOTUNE is off"
+
+
+def test_chosen_parallelism_and_buffer_fill_come_from_the_model() -> None:
+    times = np.array([0.0, 1.0])
+    series = (
+        KnobSeries("decode", "parallelism", times, np.array([1.0, 2.0]), True),
+        KnobSeries("shuffle", "buffered_elements", times, np.array([50.0, 100.0])),
+    )
+    records = stage_records(StageMap(STAGES), observed(series=series))
+    assert records[2].parallelism == 2
+    assert records[2].parallelism_chosen == 2
+    assert records[4].buffer_fill == pytest.approx(75.0)

@@ -1,0 +1,160 @@
+"""From trace events to work, on hand-made events: who waits, who works, for which stage."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline_opt.profiler.attribution import attribute
+from pipeline_opt.profiler.frames import read_frames
+from pipeline_opt.profiler.stagemap import StageInfo, StageMap, is_inner, parent
+from pipeline_opt.profiler.trace import Event, ThreadEvents, WindowEvents, is_op
+
+ROOT = "Iterator::Root"
+STAGES = [
+    StageInfo("tfrecords", "tfrecords", "files"),
+    StageInfo("interleave", "interleave", "interleave"),
+    StageInfo("decode", "map", "decode", 2),
+    StageInfo("shuffle", "shuffle", "shuffle"),
+    StageInfo("batch", "batch", "batch"),
+]
+
+
+class Trace:
+    """Builds a window: `span(thread, start, end, name)` in milliseconds, with a label for iterators and a step id for runs."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.labels: dict[int, str] = {}
+        self.events: dict[int, list[Event]] = {}
+
+    def span(self, thread: int, start: float, end: float, name: str, *, label: str = "", step: int = 0) -> Trace:
+        if name not in self.names:
+            self.names.append(name)
+        key = self.names.index(name)
+        if label:
+            self.labels[key] = label
+        self.events.setdefault(thread, []).append(Event(start / 1e3, end / 1e3, key, step))
+        return self
+
+    def window(self) -> WindowEvents:
+        threads = [
+            ThreadEvents(thread, sorted(events, key=lambda e: (e.start_s, -e.end_s)))
+            for thread, events in self.events.items()
+        ]
+        return WindowEvents(self.names, self.labels, {}, threads, 0.0, 1.0)
+
+
+def sequential() -> Trace:
+    """One thread pulls a batch through a sequential map; the function runs on a thread of its own."""
+    batch, decode = f"{ROOT}::BatchV2", f"{ROOT}::BatchV2::Map"
+    reader = f"{decode}::Interleave[0]::TFRecord"
+    return (
+        Trace()
+        .span(0, 0, 100, ROOT)
+        .span(0, 0, 100, batch, label="batch")
+        .span(0, 10, 90, decode, label="decode")
+        .span(0, 20, 40, f"{decode}::Interleave", label="interleave")
+        .span(0, 25, 35, reader)
+        .span(0, 45, 85, "InstantiatedCapturedFunction::Run", step=7)
+        .span(1, 46, 84, "ExecutorState::Process", step=7)
+        .span(1, 50, 80, "decode/DecodeJpeg:DecodeJpeg")
+    )
+
+
+def parallel() -> Trace:
+    """A parallel map: one thread feeds it, another runs the function, the consumer only waits."""
+    path = f"{ROOT}::Prefetch::ParallelMapV2"
+    return (
+        Trace()
+        .span(0, 0, 100, f"{ROOT}::Prefetch")
+        .span(1, 0, 95, path, label="decode")
+        .span(2, 5, 45, "ParallelMapProduce")
+        .span(2, 10, 30, f"{path}::Shuffle", label="shuffle")
+        .span(2, 32, 40, "InstantiatedCapturedFunction::RunAsync", step=9)
+        .span(3, 41, 91, "ExecutorState::Process", step=9)
+    )
+
+
+def test_sequential_work_is_charged_where_it_was_done() -> None:
+    found = attribute([sequential().window()], StageMap(STAGES))
+    interleave, decode, batch = found.costs[1], found.costs[2], found.costs[4]
+    assert dict(interleave.work_s) == pytest.approx({"extract": 0.010})
+    assert interleave.overhead_s == pytest.approx(0.010), "its own 20..25 and 35..40"
+    assert dict(decode.work_s) == pytest.approx({"transform": 0.038}), "the run, not the wait for it"
+    assert decode.overhead_s == pytest.approx(0.020), "10..20, 40..45, 85..90"
+    assert dict(batch.work_s) == pytest.approx({"transform": 0.020})
+    assert decode.elements == 1
+    assert decode.ops == {"DecodeJpeg": pytest.approx([0.030, 1])}
+
+
+def test_waiting_for_other_threads_is_no_work() -> None:
+    found = attribute([parallel().window()], StageMap(STAGES))
+    decode, shuffle = found.costs[2], found.costs[3]
+    assert dict(decode.work_s) == pytest.approx({"transform": 0.050})
+    assert decode.overhead_s == pytest.approx(0.008 + 0.012), "the dispatch; and 5..10, 30..32, 40..45"
+    assert dict(shuffle.work_s) == pytest.approx({"transform": 0.020})
+    assert found.intervals.end.max() == pytest.approx(0.091)
+
+
+def test_intervals_of_a_thread_do_not_overlap() -> None:
+    for trace in (sequential(), parallel()):
+        intervals = attribute([trace.window()], StageMap(STAGES)).intervals
+        for thread in set(intervals.thread.tolist()):
+            mine = intervals.thread == thread
+            assert (intervals.start[mine][1:] >= intervals.end[mine][:-1] - 1e-12).all()
+
+
+def test_reading_ops_inside_a_function_are_extract() -> None:
+    trace = sequential().span(1, 47, 49, "decode/ReadFile:ReadFile")
+    decode = attribute([trace.window()], StageMap(STAGES)).costs[2]
+    assert dict(decode.work_s) == pytest.approx({"extract": 0.002, "transform": 0.036})
+
+
+def test_a_fused_map_and_batch_is_split() -> None:
+    path = f"{ROOT}::MapAndBatch"
+    trace = (
+        Trace()
+        .span(0, 0, 100, path, label="fused(decode,batch)")
+        .span(1, 0, 30, "MapAndBatchProduce")
+        .span(1, 5, 10, f"{path}::Shuffle", label="shuffle")
+        .span(1, 12, 20, "InstantiatedCapturedFunction::RunAsync", step=3)
+        .span(2, 20, 60, "ExecutorState::Process", step=3)
+        .span(2, 60, 75, "ExecutorDoneCallback", step=3)
+    )
+    costs = attribute([trace.window()], StageMap(STAGES)).costs
+    assert dict(costs[2].work_s) == pytest.approx({"transform": 0.040})
+    assert dict(costs[4].work_s) == pytest.approx({"transform": 0.015})
+
+
+def test_a_function_called_by_a_function_belongs_to_the_same_stage() -> None:
+    trace = sequential().span(1, 60, 70, "ExecutorState::Process", step=1234)
+    decode = attribute([trace.window()], StageMap(STAGES)).costs[2]
+    assert dict(decode.work_s) == pytest.approx({"transform": 0.038})
+
+
+def test_work_of_other_parts_of_the_process_is_left_out() -> None:
+    trace = Trace().span(0, 0, 50, "ExecutorState::Process", step=-1).span(0, 10, 20, "train/MatMul:MatMul")
+    found = attribute([trace.window()], StageMap(STAGES))
+    assert len(found.intervals) == 0
+
+
+def test_an_unknown_iterator_is_nobodys_work() -> None:
+    trace = Trace().span(0, 0, 50, f"{ROOT}::Strange", label="Strange:7")
+    found = attribute([trace.window()], StageMap(STAGES))
+    assert found.intervals.stage.tolist() == [-1]
+    assert not any(cost.work_s for cost in found.costs)
+
+
+def test_empty_window() -> None:
+    assert not read_frames(Trace().window()).spans
+    assert len(attribute([Trace().window()], StageMap(STAGES)).intervals) == 0
+
+
+def test_names_of_ops_and_paths() -> None:
+    assert is_op("decode/DecodeJpeg:DecodeJpeg")
+    assert is_op("truediv:RealDiv")
+    assert not is_op("DecodeImageV2Op::JPEG")
+    assert not is_op("EagerLocalExecute: Mul")
+    assert parent(f"{ROOT}::Interleave[3]::FlatMap") == f"{ROOT}::Interleave"
+    assert is_inner(f"{ROOT}::Interleave[3]::FlatMap")
+    assert not is_inner(f"{ROOT}::Interleave")

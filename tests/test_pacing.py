@@ -1,0 +1,83 @@
+"""When trace windows open and close, on hand-computed numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline_opt.profiler import pacing
+from pipeline_opt.profiler.pacing import Pacing
+
+
+def close_time(pace: Pacing, opened_s: float, step_s: float, elements: int) -> float:
+    """Run time at which the window that opened closes, for even steps."""
+    pace.opened(opened_s)
+    now_s = opened_s
+    for _ in range(10_000):
+        now_s += step_s
+        if pace.should_close(now_s, elements):
+            pace.closed()
+            return now_s
+    return float("inf")
+
+
+def test_first_window_of_cheap_elements_closes_by_their_number() -> None:
+    pace = Pacing("auto", cores=2)
+    # 40,000 events at 30 an element are 1,333 elements, of 64 a step: 21 steps.
+    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.21)
+
+
+def test_first_window_of_dear_elements_closes_by_time() -> None:
+    pace = Pacing("auto", cores=2)
+    assert close_time(pace, 0.0, 0.3, 1) == pytest.approx(2.7)
+
+
+def test_a_run_known_to_be_short_is_traced_whole() -> None:
+    pace = Pacing("auto", cores=2, expected_s=2.0)
+    pace.opened(0.0)
+    assert not any(pace.should_close(step * 0.3, 1) for step in range(100))
+
+
+def test_later_windows_are_sized_by_the_event_rate() -> None:
+    pace = Pacing("auto", cores=2)
+    close_time(pace, 0.0, 0.01, 64)
+    pace.counted(50_000, 0.25)
+    # 10,000 events at 200,000 a second are 0.05 s.
+    assert close_time(pace, 10.0, 0.01, 64) == pytest.approx(10.06, abs=0.011)
+
+
+def test_a_window_opens_once_the_run_can_pay_for_it() -> None:
+    pace = Pacing("auto", cores=2)
+    close_time(pace, 0.0, 0.01, 64)
+    assert not pace.should_open(100.0), "nothing is known of the event rate yet"
+    pace.counted(50_000, 0.25)
+    # 0.25 s spent and 0.05 s to come, against 1.5 % of two cores: from 10 s on.
+    assert not pace.should_open(9.9)
+    assert pace.should_open(10.1)
+
+
+def test_tracing_stays_within_its_share_for_ever() -> None:
+    pace = Pacing("auto", cores=2)
+    close_time(pace, 0.0, 0.01, 64)
+    pace.counted(50_000, 0.25)
+    now_s = 0.3
+    while now_s < 600:
+        now_s += 0.05
+        if pace.should_open(now_s):
+            now_s = close_time(pace, now_s, 0.01, 64)
+            pace.counted(12_000, 0.06)
+        assert pace.spent_s <= 0.25 + pacing.SHARE * now_s * 2 * 1.3
+
+
+def test_full_closes_only_at_its_ceiling_and_never_opens_again() -> None:
+    pace = Pacing("full", cores=2)
+    pace.opened(0.0)
+    assert not any(pace.should_close(step * 0.1, 64) for step in range(1000))
+    assert not pace.should_open(1e6)
+    assert any(pace.should_close(100 + step * 0.1, 64) for step in range(1000)), "three million events"
+
+
+def test_a_window_holds_two_steps_at_least() -> None:
+    pace = Pacing("auto", cores=2)
+    pace.opened(0.0)
+    assert not pace.should_close(0.5, 100_000)
+    assert pace.should_close(0.6, 100_000)
