@@ -9,7 +9,8 @@ from typing import Any
 from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import PlanWarning
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.profiler.profile import TraceMode, profile
+from pipeline_opt.profiler.arguments import TraceMode
+from pipeline_opt.profiler.profile import profile
 from pipeline_opt.record import Record
 from pipeline_opt.sources import FileSource, Source
 from pipeline_opt.storage import resolve

@@ -12,13 +12,15 @@ from pipeline_opt import stages as s
 from pipeline_opt import text
 from pipeline_opt.build.dataset import build
 from pipeline_opt.build.defaults import default_maps
-from pipeline_opt.build.purity import Purity, purities
+from pipeline_opt.build.purities import purities
+from pipeline_opt.build.purity import Purity
 from pipeline_opt.functions import Function
 from pipeline_opt.order import Harm, apply_order, harms
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, OpaqueDataset, Tensors, TextLines, TFRecords
 from pipeline_opt.stages import AUTO, Knob
-from pipeline_opt.storage import file_source, resolve
+from pipeline_opt.storage import resolve
+from pipeline_opt.storage.bare import file_source
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 UserFunction = str | Callable[..., Any] | Function

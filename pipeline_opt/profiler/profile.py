@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pipeline_opt import text
 from pipeline_opt.build.dataset import build, stage_names
@@ -19,6 +19,7 @@ from pipeline_opt.errors import PipelineOptError, PlanError, StageError, UsageEr
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import machine
 from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.profiler.arguments import TraceMode
 from pipeline_opt.profiler.assemble import Observed, stage_records
 from pipeline_opt.profiler.attribution import Attribution, attribute
 from pipeline_opt.profiler.batches import measurer
@@ -38,8 +39,6 @@ from pipeline_opt.storage import resolve
 from pipeline_opt.version import VERSION
 
 tf = lazy_module("tensorflow")
-
-TraceMode = Literal["auto", "full", "off"]
 
 ENDLESS_S = 20.0
 """How long a run of endless data lasts if nobody says."""

@@ -1,0 +1,83 @@
+"""The public calls that measure: `profile`, `profiling`, `benchmark` and `load`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+from pipeline_opt import runfile
+from pipeline_opt.benchmark import benchmark as benchmark_plans
+from pipeline_opt.benchmark import variants
+from pipeline_opt.errors import PipelineOptError
+from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.plan import Plan
+from pipeline_opt.profiler.arguments import ProfileArguments
+from pipeline_opt.profiler.profile import Profiling as RecordProfiling
+from pipeline_opt.profiler.profile import profile as profile_record
+from pipeline_opt.run import Run
+
+
+def profile(pipeline: Any, consumer: Any = None, **arguments: Unpack[ProfileArguments]) -> Run:
+    """Run a pipeline and measure where its time goes.
+
+    Args:
+        pipeline: A `Pipeline`, or any `tf.data.Dataset`.
+        consumer: What takes the batches: None to drain as fast as possible; a function of a batch (a training step); a compiled
+            Keras model; an `Accelerator`, or its text form, such as `"20ms"` or `"h100-resnet50"`.
+        **arguments: `steps`, `seconds`, `epochs`, `max_seconds`, `warmup`, `trace`, `clock`, `on_progress`; see
+            `pipeline_opt.profiler.arguments.ProfileArguments`.
+
+    Raises:
+        UsageError: An argument is out of range.
+        PlanError, SourceError: The pipeline cannot be built.
+        StageError: The pipeline or the step failed while it ran; `error.record` is the partial run. Ctrl-C raises nothing: the
+            run is partial.
+    """
+    try:
+        return Run.of(profile_record(pipeline, consumer, **arguments))
+    except PipelineOptError as error:
+        if error.record is not None:
+            error.record = Run.of(error.record)
+        raise
+
+
+class profiling(RecordProfiling):
+    """Profile a training loop of your own.
+
+    Example:
+        with po.profiling(dataset) as batches:
+            for batch in batches:
+                train_step(batch)
+        batches.run.summary()
+    """
+
+    @property
+    def run(self) -> Run:
+        """What was measured; there once the block has ended, also by an exception."""
+        return Run.of(self.record)
+
+
+def benchmark(pipeline: Plan | Mapping[str, Plan], consumer: Any = None, **arguments: Any) -> dict[str, Run]:
+    """Profile the same work in several forms: `naive` (sequential), `autotune` (every knob) and `pipelined` (as it is).
+
+    Args:
+        pipeline: A pipeline, or several by name to be compared as they are.
+        consumer: As for `profile`.
+        **arguments: As for `profile`.
+    """
+    plans = variants(pipeline) if isinstance(pipeline, Plan) else pipeline
+    return {name: Run.of(record) for name, record in benchmark_plans(plans, consumer, **arguments).items()}
+
+
+def load(path: str | os.PathLike[str]) -> Run | Pipeline:
+    """Read a run file, or a pipeline from a TOML file. Runs no code.
+
+    Raises:
+        RunFileError: The run file is damaged or from a newer version.
+        ConfigError: The pipeline cannot be read.
+    """
+    if Path(path).suffix == ".toml":
+        return Pipeline.from_config(path)
+    return Run.of(runfile.load(path))
