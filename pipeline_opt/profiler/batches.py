@@ -41,7 +41,7 @@ def _rows(part: Any) -> int:
         return int(part.nrows())
     if hasattr(part, "dense_shape"):
         return int(part.dense_shape[0])
-    shape = getattr(part, "shape", ())
+    shape: Any = getattr(part, "shape", ())
     return int(shape[0]) if len(shape) else 1
 
 

@@ -77,7 +77,7 @@ class Frames:
 class _Open:
     """An event that has begun; `cuts` are its own parts."""
 
-    __slots__ = ("child", "cuts", "cursor", "event", "owner")
+    __slots__ = ("child", "cursor", "cuts", "event", "owner")
 
     def __init__(self, event: Event, owner: _Open | None) -> None:
         self.event = event
@@ -185,7 +185,9 @@ def _what(frame: _Open, name: str, paths: dict[int, str], window: WindowEvents) 
         return What("function", path, reads) if path else None
     if name.startswith("ExecutorDoneCallback"):
         path = paths.get(frame.event.step)
-        return What("batching" if "MapAndBatch" in path.rpartition("::")[2] else "overhead", path, False) if path else None
+        return (
+            What("batching" if "MapAndBatch" in path.rpartition("::")[2] else "overhead", path, False) if path else None
+        )
     if name == "InstantiatedCapturedFunction::RunAsync" or name.startswith(("Parallel", "MapAndBatch")):
         owner = paths.get(frame.event.step) if frame.event.step else _path_of(frame, window)
         return What("overhead", owner, False) if owner else None

@@ -151,7 +151,7 @@ class WindowEvents(NamedTuple):
     end_s: float
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Events in all."""
         return sum(len(t.events) for t in self.threads)
 
@@ -205,7 +205,7 @@ def _wanted(name: str) -> bool:
     """Iterators, function runs, tf.data's hand-over steps and ops; not the framework's bookkeeping."""
     if name.startswith(INTERESTING):
         return True
-    if name.startswith("Parallel") or name.startswith("MapAndBatch"):
+    if name.startswith(("Parallel", "MapAndBatch")):
         return name.endswith(("Produce", "InitializeInput", "ProcessBatch"))
     return is_op(name)
 
@@ -260,9 +260,9 @@ def _steps(event: Any, keys: set[int]) -> Iterator[int]:
 
 
 def _facts(event: Any, stats: dict[int, str]) -> dict[str, Any]:
-    facts = {}
+    facts: dict[str, Any] = {}
     for stat in event.stats:
         value = stat.WhichOneof("value")
-        held = getattr(stat, value) if value else None
+        held: Any = getattr(stat, value) if value else None
         facts[stats.get(stat.metadata_id, "")] = stats.get(held, "") if value == "ref_value" else held
     return facts

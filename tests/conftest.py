@@ -1,0 +1,49 @@
+"""What every test starts with: a quiet TensorFlow, fixed hypothesis profiles, small data sets of known content."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+settings.register_profile("dev", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def tf() -> Any:
+    """TensorFlow, imported when the first test asks for it."""
+    import tensorflow
+
+    return tensorflow
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory, tf: Any) -> Path:
+    """Four TFRecord shards of 25 records each; record n of shard s is the text `s:n`."""
+    folder = tmp_path_factory.mktemp("records")
+    for shard in range(4):
+        with tf.io.TFRecordWriter(str(folder / f"part-{shard}.tfrecord")) as writer:
+            for number in range(25):
+                writer.write(f"{shard}:{number}".encode())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, cats and dogs, of six small JPEG images each."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("images")
+    for number, name in enumerate(("cats", "dogs")):
+        (folder / name).mkdir()
+        for index in range(6):
+            colour = (40 * index, 100 * number, 10)
+            Image.new("RGB", (20 + index, 16), colour).save(folder / name / f"{index}.jpg")
+    return folder
