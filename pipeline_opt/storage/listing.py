@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline_opt.errors import EmptySourceError, FormatError, MissingPathError
-from pipeline_opt.sources import CompressedSource, FileSource, Images, ResolvedSource, TFRecords
-from pipeline_opt.storage.compression import decompressed_head, head
+from pipeline_opt.sources import CompressedSource, FileSource, FixedLength, Images, ResolvedSource, TFRecords
+from pipeline_opt.storage.compression import detect_compression, head
+from pipeline_opt.storage.damage import mismatch
 from pipeline_opt.storage.filesystem import FileSystem, file_system, join, total_bytes
-from pipeline_opt.storage.formats import SUFFIXES, describe, is_hidden, kind_by_suffix, suffix_of
-from pipeline_opt.storage.tfrecord import begins_with_record
+from pipeline_opt.storage.formats import SUFFIXES, is_hidden, kind_by_suffix, suffix_of
 
 _GLOB_SIGNS: Final = "*?["
 _AUXILIARY: Final = (".json", ".md", ".yaml", ".yml", ".toml", ".py", ".idx", ".index", ".xml", ".html")
@@ -152,21 +152,16 @@ def _checked_compression(source: FileSource, paths: Sequence[str]) -> str:
     """The compression of the files, after a look at the first one that is not empty."""
     if not isinstance(source, CompressedSource):
         return ""
-    path, raw = next(((p, raw) for p in paths if (raw := head(p))), (paths[0], b""))
-    actual, content = decompressed_head(raw)
     said = source.compression
     # Fixed-length records may hold anything, so that bytes which look compressed can be the data itself.
-    if said not in ("auto", actual) and not (source.kind == "fixed_length" and said == ""):
-        raise FormatError(
-            f"{source.kind}: compression={said!r}, but {path} is {actual or 'not compressed'}; "
-            f"valid here: {actual!r} or 'auto'"
-        )
-    if isinstance(source, TFRecords) and content and not begins_with_record(content):
-        raise FormatError(
-            f"tfrecords: {path} is not a TFRecord file, or damaged from its first record on; "
-            f"it begins with {describe(content)}"
-        )
-    return actual if said == "auto" else said
+    if isinstance(source, FixedLength) and said == "":
+        return ""
+    path = next((path for path in paths if head(path)), paths[0])
+    compression = detect_compression([path]) if said == "auto" else said
+    reason = mismatch(path, compression, records=isinstance(source, TFRecords))
+    if reason:
+        raise FormatError(f"{source.kind}: {path} {reason} (compression={said!r})")
+    return compression
 
 
 def _nearest(storage: FileSystem, path: str) -> str:

@@ -16,6 +16,8 @@ from pipeline_opt.storage.compression import open_decompressed
 
 _HEADER: Final = struct.Struct("<QI")
 _CRC: Final = struct.Struct("<I")
+HEADER_BYTES: Final = _HEADER.size
+"""What a record has before its payload."""
 OVERHEAD_BYTES: Final = _HEADER.size + _CRC.size
 """What a record takes beside its payload."""
 _POLYNOMIAL: Final = 0x82F63B78

@@ -1,0 +1,103 @@
+"""Which file is damaged: searched after a pipeline failed, since TensorFlow names no file."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from pipeline_opt.errors import SourceError
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.storage.compression import decompressed_head, head, open_decompressed
+from pipeline_opt.storage.formats import describe
+from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, first_corruption
+from pipeline_opt.storage.uris import local_path
+
+tf = lazy_module("tensorflow")
+
+_REMOTE_FILES: Final = 16
+"""Above so many remote files none is searched: each has to be fetched."""
+_SEARCHED_BYTES: Final = 1 << 30
+"""Where contents must be read through, the search ends after so many bytes."""
+_CHUNK: Final = 1 << 20
+
+
+class Damage(NamedTuple):
+    """A file that is not as it should be: `offset` in its decompressed bytes, None where that means nothing."""
+
+    path: str
+    offset: int | None
+    reason: str
+
+
+def damaged_record(files: Sequence[str], compression: str, offset: int) -> Damage | None:
+    """The first TFRecord file with a damaged record at `offset`, hopping over records before it.
+
+    Of a damaged payload TensorFlow says where the payload begins, of other damage where the record does.
+    """
+    for path in _searchable(files):
+        for start in (offset, offset - HEADER_BYTES):
+            try:
+                found = first_corruption(path, compression, at=start)
+            except SourceError:
+                continue
+            if found is not None:
+                return Damage(path, *found)
+    return None
+
+
+def foreign_file(files: Sequence[str], compression: str, *, records: bool) -> Damage | None:
+    """The first file that is not of the compression said, or with `records`, no TFRecord file."""
+    for path in _searchable(files):
+        reason = mismatch(path, compression, records=records)
+        if reason:
+            return Damage(path, None, reason)
+    return None
+
+
+def mismatch(path: str, compression: str, *, records: bool) -> str:
+    """How a file's beginning contradicts its compression and format; nothing if it does not, or is empty."""
+    raw = head(path)
+    actual, content = decompressed_head(raw)
+    if raw and actual != compression:
+        return f"is {actual or 'not'} compressed, where {compression or 'no compression'} is expected"
+    if content and records and not begins_with_record(content):
+        return f"is not a TFRecord file, or damaged from its first record on; it begins with {describe(content)}"
+    return ""
+
+
+def damaged_stream(files: Sequence[str], compression: str) -> Damage | None:
+    """The first compressed file that does not decompress, within a limit of bytes."""
+    left = _SEARCHED_BYTES
+    for path in _searchable(files) if compression else ():
+        offset = 0
+        with open_decompressed(path, compression) as stream:
+            try:
+                while left > 0 and (chunk := stream.read(_CHUNK)):
+                    offset += len(chunk)
+                    left -= len(chunk)
+            except zlib.error as error:
+                return Damage(path, offset, f"the {compression} stream is damaged: {error}")
+    return None
+
+
+def undecodable_image(files: Sequence[str]) -> Damage | None:
+    """The first image file that TensorFlow cannot decode, within a limit of bytes."""
+    left = _SEARCHED_BYTES
+    for path in _searchable(files):
+        if left <= 0:
+            break
+        with open_decompressed(path, "") as stream:
+            encoded = stream.read()
+        left -= len(encoded)
+        try:
+            tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        except tf.errors.InvalidArgumentError:
+            return Damage(path, None, "is empty" if not encoded else f"begins with {describe(encoded[:64])}")
+    return None
+
+
+def _searchable(files: Sequence[str]) -> Iterator[str]:
+    """The files, unless they are many and far away."""
+    if len(files) <= _REMOTE_FILES or all(local_path(path) is not None for path in files):
+        yield from files
