@@ -1,0 +1,86 @@
+"""What the knobs figure shows: what AUTOTUNE chose over time, and how full the buffers were."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pipeline_opt.record import KnobSeries, Record
+from pipeline_opt.reports.palette import NEUTRAL, phase_color
+
+MOST_ROWS: Final = 10
+MOST_POINTS: Final = 400
+BUFFER: Final = ("buffer_size", "buffered_elements")
+
+
+class KnobLine(NamedTuple):
+    """One series: a value holds from its time on; `area` for the fill of a buffer, which is drawn as one."""
+
+    knob: str
+    time_s: tuple[float, ...]
+    value: tuple[float, ...]
+    area: bool
+
+
+class KnobRow(NamedTuple):
+    """A knob of a stage; a buffer's size and its fill share a row."""
+
+    stage: str
+    knob: str
+    color: str
+    lines: tuple[KnobLine, ...]
+
+
+class KnobsInfo(NamedTuple):
+    """Rows in the order of the record; `left_out` of them did not fit; `reason` says why there are none."""
+
+    rows: tuple[KnobRow, ...]
+    end_s: float
+    left_out: int
+    reason: str | None
+
+
+def knobs_info(record: Record) -> KnobsInfo:
+    """The knobs that AUTOTUNE holds or that changed. Counts of elements are left out: they only ever rise."""
+    phases = {stage.name: stage.phase for stage in record.stages}
+    rows: dict[tuple[str, str], list[KnobSeries]] = {}
+    for series in record.knobs:
+        if series.knob != "elements" and len(series.value):
+            key = (series.stage, "buffer" if series.knob in BUFFER else series.knob)
+            rows.setdefault(key, []).append(series)
+    telling = {key: found for key, found in rows.items() if any(s.tuned or _changes(s) for s in found)}
+    # What never moved says least, so it goes first when there is no room for all.
+    kept = sorted(telling, key=lambda key: not any(_changes(s) for s in telling[key]))[:MOST_ROWS]
+    drawn = tuple(
+        KnobRow(stage, knob, phase_color(phases[stage]) if stage in phases else NEUTRAL, _lines(found, record.wall_s))
+        for (stage, knob), found in telling.items()
+        if (stage, knob) in kept
+    )
+    return KnobsInfo(drawn, record.wall_s, len(telling) - len(kept), None if drawn else _reason(record))
+
+
+def _changes(series: KnobSeries) -> bool:
+    return bool(np.ptp(series.value) > 0)
+
+
+def _lines(found: list[KnobSeries], end_s: float) -> tuple[KnobLine, ...]:
+    areas_first = sorted(found, key=lambda s: s.knob != "buffered_elements")
+    return tuple(_line(series, end_s) for series in areas_first)
+
+
+def _line(series: KnobSeries, end_s: float) -> KnobLine:
+    """The points at which the value changes, thinned out where there are too many to see."""
+    time, value = series.time_s, series.value
+    kept = np.flatnonzero(np.concatenate(([True], np.diff(value) != 0)))
+    kept = kept[:: max(1, -(-len(kept) // MOST_POINTS))]
+    times, values = time[kept].tolist(), value[kept].tolist()
+    if times[-1] < end_s:
+        times, values = [*times, end_s], [*values, float(value[-1])]
+    return KnobLine(series.knob, tuple(times), tuple(values), series.knob == "buffered_elements")
+
+
+def _reason(record: Record) -> str:
+    if not record.knobs:
+        return "no knob was sampled: AUTOTUNE was off, or the run ended before the first sample"
+    return "no knob is tuned and none changed while the pipeline ran"

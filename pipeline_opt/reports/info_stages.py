@@ -1,0 +1,85 @@
+"""What the stages figure shows: the cost of one element by stage and op."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pipeline_opt.record import Record, StageRecord
+from pipeline_opt.reports.stage_costs import batch_size, batch_wise
+
+TOP_OPS: Final = 4
+
+
+class Part(NamedTuple):
+    """Microseconds of one op; `op` is None for what no op was seen doing."""
+
+    op: str | None
+    us: float
+
+
+class StageBar(NamedTuple):
+    """One stage: microseconds of work for one element, made up of `parts`; `cpu_us` of them on a core."""
+
+    stage: str
+    phase: str
+    us: float
+    cpu_us: float | None
+    parts: tuple[Part, ...]
+    share_percent: float
+
+
+class StagesInfo(NamedTuple):
+    """Stages in the order of the plan; those without known cost are in `unknown` with why. `reason`: why there are none."""
+
+    bars: tuple[StageBar, ...]
+    unknown: tuple[tuple[str, str], ...]
+    reason: str | None
+
+
+def stages_info(record: Record) -> StagesInfo:
+    """Cost by stage. A stage that works on batches is charged to the elements in them, so that bars can be compared."""
+    per_batch, batched = batch_size(record), batch_wise(record)
+    costs = {}
+    for stage in record.stages:
+        cost = cost_us(stage)
+        if cost is not None:
+            costs[stage.name] = cost / (per_batch if stage.name in batched else 1.0)
+    total = sum(costs.values())
+    bars = tuple(
+        _bar(stage, costs[stage.name], 100 * costs[stage.name] / total if total else 0.0, _traced_s(record, index))
+        for index, stage in enumerate(record.stages)
+        if stage.name in costs
+    )
+    unknown = tuple(
+        (stage.name, stage.absent.get("work_s") or stage.absent.get("us_per_element") or "not measured")
+        for stage in record.stages
+        if stage.name not in costs
+    )
+    reason = None if bars else "no stage's cost is known: the run was too short, or neither traced nor sampled"
+    return StagesInfo(bars, unknown, reason)
+
+
+def cost_us(stage: StageRecord) -> float | None:
+    """Microseconds of work for what passed through the stage."""
+    if stage.us_per_element is not None:
+        return stage.us_per_element
+    if stage.work_s is not None and stage.elements:
+        return stage.work_s / stage.elements * 1e6
+    return None
+
+
+def _traced_s(record: Record, stage: int) -> float:
+    chosen = record.intervals.stage == stage
+    return float((record.intervals.end[chosen] - record.intervals.start[chosen]).sum())
+
+
+def _bar(stage: StageRecord, us: float, share: float, traced_s: float) -> StageBar:
+    """Ops are seen in the trace windows only: they say what the stage's work is made of, not how much there is."""
+    cpu = us * stage.cpu_s / stage.work_s if stage.cpu_s is not None and stage.work_s else None
+    whole = max(traced_s, sum(op.work_s for op in stage.ops))
+    largest = sorted(stage.ops, key=lambda op: -op.work_s)[:TOP_OPS] if whole else []
+    parts = [Part(op.op, us * op.work_s / whole) for op in largest]
+    rest = us - sum(part.us for part in parts)
+    if rest > 1e-9 * us or not parts:
+        parts.append(Part(None, rest))
+    return StageBar(stage.name, stage.phase, us, cpu, tuple(parts), share)

@@ -1,0 +1,243 @@
+"""One self-contained HTML page for a run or several: opens from disk, needs no network, prints, light and dark."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from pipeline_opt.accounting import Account, account
+from pipeline_opt.errors import UsageError
+from pipeline_opt.record import Record
+from pipeline_opt.reports import units
+from pipeline_opt.reports.compare import compare
+from pipeline_opt.reports.info_bill import BillInfo, bill_info
+from pipeline_opt.reports.info_compare import compare_info
+from pipeline_opt.reports.info_knobs import knobs_info
+from pipeline_opt.reports.info_overlap import overlap_info
+from pipeline_opt.reports.info_stages import stages_info
+from pipeline_opt.reports.info_table import StageRow, VariantRow, compare_rows, stage_rows
+from pipeline_opt.reports.palette import cause_color, phase_color
+from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_stages, to_png, to_svg
+from pipeline_opt.reports.timeline import has_consumer
+from pipeline_opt.reports.verdict import Verdict, judge
+from pipeline_opt.reports.words import GLOSSARY
+
+LARGEST_SVG: Final = 600_000
+"""Characters; a larger figure is embedded as an image, so that the page stays below 2 MB."""
+
+
+_FILTERS: Final[dict[str, Callable[[Any], str]]] = {
+    "seconds": units.seconds,
+    "percent": units.percent,
+    "number": units.number,
+    "size": units.size,
+    "ratio": units.ratio,
+    "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
+    "keep": lambda text: text.replace(" %", "\u00a0%"),
+    "phase_color": phase_color,
+    "cause_color": cause_color,
+}
+
+
+class Card(NamedTuple):
+    """A number that counts, with the line that says what it is."""
+
+    label: str
+    value: str
+    hint: str
+
+
+class Drawing(NamedTuple):
+    """A figure as markup, or why there is none."""
+
+    markup: Markup | None
+    reason: str | None
+
+
+class Section(NamedTuple):
+    """All that is shown of one run."""
+
+    name: str
+    anchor: str
+    verdict: Verdict
+    cards: tuple[Card, ...]
+    bill: BillInfo
+    stages: tuple[StageRow, ...]
+    stages_figure: Drawing
+    knobs_figure: Drawing
+    plan: str
+    toml: str | None
+    facts: tuple[tuple[str, str], ...]
+    absent: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def page(records: Mapping[str, Record], title: str = "Input pipeline report") -> str:
+    """The page as HTML text: what the runs have in common first, then each run.
+
+    Args:
+        records: Runs by the name of the variant; the first one is what the others are compared with.
+        title: Heading of the page.
+
+    Raises:
+        UsageError: there are no records.
+    """
+    if not records:
+        raise UsageError("page: no runs given; valid: one or more")
+    sections = [_section(name, record, f"run{i}") for i, (name, record) in enumerate(records.items(), 1)]
+    overlap, several = overlap_info(records), len(records) > 1
+    return _template().render(
+        title=title,
+        sections=sections,
+        overlap_figure=_drawing(plot_overlap(overlap), "overlap", overlap.reason),
+        compare_figure=_compare_figure(records) if several else None,
+        compared=_compared(records) if several else (),
+        variants=_variants(compare_rows(records)) if several else (),
+        headline=headline(compare_rows(records)) if several else sections[0].verdict.sentence,
+        glossary=GLOSSARY,
+        created=next(iter(records.values())).created,
+        version=next(iter(records.values())).version,
+    )
+
+
+def headline(rows: tuple[VariantRow, ...]) -> str:
+    """The sentence that a comparison comes down to: the fastest variant against the first."""
+    first, best = rows[0], max(rows, key=lambda row: row.speedup or 0.0)
+    if best.speedup is None:
+        return "The variants cannot be compared: no steady state was reached."
+    if best is first:
+        return f"{first.variant} is the fastest, with {units.rate(first.elements_per_s)}."
+    gain = f"{best.variant} gives {units.ratio(best.speedup)} the throughput of {first.variant}"
+    if first.utilization_percent is None or best.utilization_percent is None:
+        return f"{gain}: {units.rate(best.elements_per_s)}."
+    waits = [units.percent(100 - (row.utilization_percent or 0.0)) for row in (best, first)]
+    return f"{gain}: the accelerator waits {waits[0]} of the time, not {waits[1]}."
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_FILTERS)
+    return environment.get_template("page.html")
+
+
+def _section(name: str, record: Record, anchor: str) -> Section:
+    figures, stages, knobs = account(record), stages_info(record), knobs_info(record)
+    return Section(
+        name=name,
+        anchor=anchor,
+        verdict=judge(record, figures),
+        cards=_cards(record, figures),
+        bill=bill_info(record),
+        stages=stage_rows(record),
+        stages_figure=_drawing(plot_stages(stages), f"{anchor}-stages", stages.reason),
+        knobs_figure=_drawing(plot_knobs(knobs), f"{anchor}-knobs", knobs.reason),
+        plan=record.pipeline_text,
+        toml=record.toml,
+        facts=_facts(record),
+        absent=tuple(
+            f"{stage.name}: {field} is not known, {reason}"
+            for stage in record.stages
+            for field, reason in stage.absent.items()
+        ),
+        notes=tuple(dict.fromkeys((*record.notes, *figures.notes))),
+    )
+
+
+def _cards(record: Record, figures: Account) -> tuple[Card, ...]:
+    cards = []
+    if has_consumer(record):
+        used, idle = figures.utilization_percent, figures.accelerator_idle_s
+        cards += [
+            Card("accelerator utilization", units.percent(used), "AU: computing, without the first step"),
+            Card("accelerator waits", units.seconds(idle), f"of {units.seconds(figures.wall_s)}, the start included"),
+        ]
+    steps = f"{units.plural(figures.steps, 'step')}, {units.plural(figures.elements, 'element')}"
+    moved = f", {units.size(figures.bytes_per_s)}/s" if figures.bytes_per_s is not None else ""
+    cards += [
+        Card("throughput", units.number(figures.elements_per_s), f"elements/s in steady state{moved}"),
+        Card("wall", units.seconds(figures.wall_s), steps),
+        Card("first batch", units.seconds(figures.first_batch_s), "after the start"),
+    ]
+    if figures.overlap_efficiency is not None:
+        bound = f"perfect overlap would take {units.seconds(figures.pipelined_bound_s)}"
+        cards.append(Card("overlap efficiency", units.percent(100 * figures.overlap_efficiency), bound))
+    if figures.scaled_from < 0.995:
+        hint = "extract and transform are scaled from it" if figures.scaled_from else "extract and transform unknown"
+        cards.append(Card("traced", units.percent(100 * figures.scaled_from), f"of the run: {hint}"))
+    return tuple(cards)
+
+
+def _facts(record: Record) -> tuple[tuple[str, str], ...]:
+    source, machine = record.source, record.environment
+    files = units.plural(source.files, "file") if source.files is not None else None
+    data = [source.uri, files, units.size(source.bytes) if source.bytes is not None else None]
+    facts = [
+        ("data", ", ".join(part for part in data if part)),
+        ("consumer", record.consumer.label),
+        ("cores", units.number(machine.cores)),
+        ("memory", f"{units.number(machine.ram_bytes / 2**30)} GiB"),
+        ("TensorFlow", machine.tensorflow),
+        ("Python", machine.python),
+        *machine.details.items(),
+        ("pipeline_opt", record.version),
+        ("measured", record.created),
+        ("plan fingerprint", record.fingerprint),
+        ("tracing", record.trace_mode),
+    ]
+    if record.consumer.preset:
+        facts.insert(2, ("preset", record.consumer.preset))
+    return tuple((name, str(value)) for name, value in facts)
+
+
+def _compared(records: Mapping[str, Record]) -> tuple[tuple[str, str, str], ...]:
+    """For each variant but the first: its name, what the comparison says, and what its interval is made from."""
+    (first, baseline), *others = records.items()
+    found = []
+    for name, record in others:
+        try:
+            result = compare([baseline], [record])
+        except UsageError as error:
+            found.append((name, f"cannot be compared with {first}", str(error)))
+        else:
+            found.append((name, result.verdict.replace("the throughput", f"the throughput of {first}"), result.basis))
+    return tuple(found)
+
+
+def _variants(rows: tuple[VariantRow, ...]) -> tuple[tuple[VariantRow, str | None], ...]:
+    """Each variant with the cause of most of its waiting."""
+    return tuple((row, _main_cause(row.stalls)) for row in rows)
+
+
+def _main_cause(stalls: Mapping[str, float]) -> str | None:
+    cause = max(stalls, key=lambda name: stalls[name], default=None)
+    return cause if cause is not None and stalls[cause] > 0 else None
+
+
+def _compare_figure(records: Mapping[str, Record]) -> Drawing:
+    info = compare_info({name: [record] for name, record in records.items()})
+    return _drawing(plot_compare(info), "compare", None)
+
+
+def _drawing(figure: Figure, name: str, reason: str | None) -> Drawing:
+    return Drawing(_figure(figure, name) if reason is None else None, reason)
+
+
+def _figure(figure: Figure, name: str) -> Markup:
+    """The figure as part of the page. The markup is ours: text in it is drawn as shapes, so nothing needs escaping."""
+    svg = to_svg(figure, name)
+    if len(svg) <= LARGEST_SVG:
+        return Markup(svg)
+    data: Any = base64.b64encode(to_png(figure, dpi=130)).decode("ascii")
+    return Markup('<img alt="" src="data:image/png;base64,{}">').format(data)

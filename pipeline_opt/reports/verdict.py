@@ -1,0 +1,123 @@
+"""What a run says, in one sentence, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pipeline_opt.accounting import Account, account
+from pipeline_opt.record import PHASES, Record, StageRecord
+from pipeline_opt.reports import units
+from pipeline_opt.reports.advice import Case, advise
+from pipeline_opt.reports.stage_costs import threads_of, work_in
+from pipeline_opt.reports.timeline import HOST, has_consumer
+
+KEEPS_UP_PERCENT: Final = 95.0
+
+_WAITS_FOR: Final = {
+    "extract": "reading (extract)",
+    "transform": "work on the host (transform)",
+    "load": "the copy of batches to it (load)",
+    "fill": "the first batches (fill)",
+    "refill": "buffers to fill again (refill)",
+    "teardown": "iterators to end (teardown)",
+    "overhead": "the hand-over of batches (overhead)",
+}
+
+
+class Verdict(NamedTuple):
+    """One sentence, the phase and the stage that limit the run (None where that is not known), and next steps."""
+
+    sentence: str
+    bottleneck_phase: str | None
+    bottleneck_stage: str | None
+    advice: tuple[str, ...]
+
+
+def verdict(record: Record) -> Verdict:
+    """Judge a run: who waits for what, and what the record says could be done.
+
+    The phase is the one to which most waiting is charged; the stage is the one with the most work for each of its
+    threads in that phase. Without traces nothing can be charged, and the sentence says so.
+    """
+    return judge(record, account(record))
+
+
+def judge(record: Record, figures: Account) -> Verdict:
+    """The verdict on a run whose account is known."""
+    if not len(record.steps):
+        reason = record.partial_reason or "the pipeline has no elements"
+        return Verdict(f"No batch arrived: {reason}.", None, None, ())
+    cause = _cause(figures)
+    consumer = has_consumer(record)
+    stage = limiting_stage(record, cause) if cause in PHASES or cause is None else None
+    if consumer and figures.utilization_percent is not None and figures.utilization_percent >= KEEPS_UP_PERCENT:
+        share = units.percent(figures.utilization_percent)
+        sentence = f"The input pipeline keeps up: the accelerator computes {share} of the time."
+        return Verdict(_mark(sentence, record), None, None, ())
+    if consumer and figures.utilization_percent is None:
+        count = units.plural(figures.steps, "step")
+        sentence = f"After {count} the accelerator's utilization is not known: it leaves the first step out."
+        return Verdict(_mark(sentence, record), None, None, ())
+    sentence = _waits(figures, cause, stage, record) if consumer else _drains(figures, cause, stage)
+    phase = cause if cause in PHASES else None
+    if phase is None and stage is not None:
+        phase = stage.phase
+    advice = advise(Case(record, figures, cause, stage))
+    return Verdict(_mark(sentence, record), phase, stage.name if stage else None, advice)
+
+
+def limiting_stage(record: Record, phase: str | None) -> StageRecord | None:
+    """The stage with the most work for each of its threads, in one phase or in all."""
+    phases = [phase] if phase is not None else list(HOST)
+    cores = record.environment.cores
+
+    def load(stage: StageRecord) -> float:
+        return sum(work_in(stage, each) for each in phases) / threads_of(stage, cores)
+
+    best = max(record.stages, key=load, default=None)
+    return best if best is not None and load(best) > 0 else None
+
+
+def _cause(figures: Account) -> str | None:
+    """The cause of most waiting; None where it is not known or nothing waited.
+
+    Utilization leaves the start of a run out, so the filling of the pipeline counts only where it outweighs all else.
+    """
+    stalls = {cause: seconds for cause, seconds in figures.stalls.items() if seconds > 0}
+    fill = stalls.pop("fill", 0.0)
+    if fill > sum(stalls.values()):
+        return "fill"
+    if not stalls:
+        return None
+    cause = max(stalls, key=lambda name: stalls[name])
+    return cause if cause != "unattributed" else None
+
+
+def _waits(figures: Account, cause: str | None, stage: StageRecord | None, record: Record) -> str:
+    share = f"The accelerator waits {units.percent(100 - (figures.utilization_percent or 0.0))} of the time"
+    if cause is None:
+        costly = f"; by the model's counts {stage.name} ({stage.phase}) costs most" if stage else ""
+        why = "no trace was taken" if not record.windows else "the trace holds no work"
+        return f"{share}, for what is not known since {why}{costly}."
+    waited = sum(figures.stalls.values())
+    most = "" if figures.stalls[cause] > 0.5 * waited else "most of all "
+    what = f"{stage.name} ({cause})" if stage and cause in HOST else _WAITS_FOR.get(cause, cause)
+    return f"{share}, {most}for {what}."
+
+
+def _drains(figures: Account, cause: str | None, stage: StageRecord | None) -> str:
+    gives = f"The pipeline gives {units.rate(figures.elements_per_s)}"
+    if figures.elements_per_s is None:
+        gives = f"The pipeline gave {units.plural(figures.elements, 'element')} in {units.seconds(figures.wall_s)}"
+    if stage is None:
+        return f"{gives}; what limits it is not known."
+    doubt = "" if cause is not None else ", by the model's counts"
+    return f"{gives}; {stage.name} ({cause or stage.phase}) limits it{doubt}."
+
+
+def _mark(sentence: str, record: Record) -> str:
+    if not record.partial:
+        return sentence
+    reason = f", {record.partial_reason}" if record.partial_reason else ""
+    after = f"Partial run ({units.plural(len(record.steps), 'step')}{reason})"
+    return f"{after}: {sentence[0].lower()}{sentence[1:]}"
