@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+MOST_LATE_S: Final = 2e-4
+"""The longest time by which a sleep is cut short, in expectation of waking late."""
 
 
 class Condition(AbstractContextManager[Any], Protocol):
@@ -42,13 +45,22 @@ class SystemClock:
 
     now = staticmethod(time.perf_counter)
 
-    def sleep_until(self, moment: float) -> None:
-        """Sleep without using the CPU; a sleep that ends early is repeated, one that ends late is not undone.
+    def __init__(self) -> None:
+        self._late = 0.0
 
-        Callers aim at deadlines on a time line of their own, so that lateness does not add up.
+    def sleep_until(self, moment: float) -> None:
+        """Sleep without using the CPU, and wake at the moment as nearly as can be.
+
+        A sleep wakes late by what it takes to be scheduled again, some 0.1 ms, which is much for a step of 3 ms. So this
+        aims earlier by what has been usual, and gives the core to whoever wants it for what may be left.
         """
         while (remaining := moment - self.now()) > 0:
-            time.sleep(remaining)
+            if remaining <= self._late:
+                time.sleep(0)
+                continue
+            aim = moment - self._late
+            time.sleep(remaining - self._late)
+            self._late += (min(max(self.now() - aim, 0.0), MOST_LATE_S) - self._late) / 8
 
     def condition(self) -> Condition:
         """A plain `threading.Condition`."""

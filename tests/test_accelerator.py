@@ -242,22 +242,38 @@ def test_a_model_that_is_not_compiled_is_refused(model: Any) -> None:
         as_consumer(model)
 
 
-def test_the_system_clock_sleeps_again_when_a_sleep_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[float] = []
+def test_the_system_clock_learns_how_late_it_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN sleeps that wake 1/8192 s late, and a look at the time that takes 1/65536 s
+    late, look = 2.0**-13, 2.0**-16
     fake = FakeClock()
+    yields: list[float] = []
 
-    class Clock(SystemClock):
-        now = staticmethod(fake.now)
+    def now() -> float:
+        fake.sleep(look)
+        return fake.now()
 
     def sleep(seconds: float) -> None:
-        asked.append(seconds)
-        fake.sleep(seconds / 2 if len(asked) < 3 else seconds)
+        if seconds == 0:
+            yields.append(fake.now())
+        else:
+            fake.sleep(seconds + late)
 
+    class Clock(SystemClock):
+        pass
+
+    monkeypatch.setattr(Clock, "now", staticmethod(now))
     monkeypatch.setattr(time, "sleep", sleep)
-    Clock().sleep_until(8.0)
-    assert asked == [8.0, 4.0, 2.0]
-    Clock().sleep_until(7.0)
-    assert len(asked) == 3
+    clock = Clock()
+    # WHEN it sleeps again and again THEN it never wakes early, and at last hardly late
+    errors = []
+    for _ in range(60):
+        moment = fake.now() + 0.5
+        clock.sleep_until(moment)
+        errors.append(fake.now() - moment)
+    assert min(errors) >= 0
+    assert errors[0] > late
+    assert errors[-1] < late / 4
+    clock.sleep_until(fake.now() - 1)
 
 
 def test_the_system_clock_only_goes_forward() -> None:

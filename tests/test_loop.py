@@ -48,6 +48,21 @@ class FailingData(Data):
         return super().__next__()
 
 
+class TranslatingData(Data):
+    """Ends as tf.data's iterator does: the error that it raises hides another one, whose frames know the iterator."""
+
+    def fetch(self) -> np.ndarray:
+        if not self.sizes:
+            raise IndexError
+        return super().__next__()
+
+    def __next__(self) -> np.ndarray:
+        try:
+            return self.fetch()
+        except IndexError:
+            raise StopIteration from None
+
+
 def measure(batch: Any) -> tuple[int, int]:
     return len(batch), batch.nbytes
 
@@ -329,7 +344,7 @@ def test_an_exit_is_not_kept_back_and_leaves_no_thread() -> None:
 
 
 @pytest.mark.parametrize("buffer_ahead", [0, 1])
-@pytest.mark.parametrize("data", [Data, FailingData])
+@pytest.mark.parametrize("data", [Data, FailingData, TranslatingData])
 def test_the_iterator_is_gone_when_its_teardown_is_over(buffer_ahead: int, data: type[Data]) -> None:
     clock = FakeClock()
     alive: list[weakref.ref[Any]] = []

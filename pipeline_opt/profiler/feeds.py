@@ -114,7 +114,7 @@ class BufferedFeed:
             self._changed.wait_for(lambda: self._ended)
         self._thread.join()
         self._ready.clear()
-        self._iterator = None
+        self._iterator = self._error = None
 
     def _run(self) -> None:
         try:
@@ -125,8 +125,10 @@ class BufferedFeed:
                 with self._changed:
                     self._ready.append(delivery)
                     self._changed.notify_all()
+        except StopIteration:
+            pass
         except BaseException as error:  # noqa: BLE001  the loop raises it, in its own thread
-            traceback.clear_frames(error.__traceback__)
+            release_frames(error)
             self._error = error
         finally:
             with self._changed:
@@ -142,6 +144,18 @@ class BufferedFeed:
             free_at = self._free_at.popleft() if full else self._clock.now()
         self._clock.sleep_until(free_at)
         return True
+
+
+def release_frames(error: BaseException) -> None:
+    """Let go of what the frames of an error hold, among it the iterator, which could not be ended otherwise."""
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        link = chain.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            traceback.clear_frames(link.__traceback__)
+            chain += [link.__cause__, link.__context__]
 
 
 def _deliver(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from pipeline_opt.clock import Clock
 from pipeline_opt.errors import UsageError
 from pipeline_opt.profiler.consumers import Consumer
-from pipeline_opt.profiler.feeds import BufferedFeed, DirectFeed, Feed, MeasureBatch
+from pipeline_opt.profiler.feeds import BufferedFeed, DirectFeed, Feed, MeasureBatch, release_frames
 from pipeline_opt.profiler.step_log import EpochLog, LoopResult, Place, StepLog
 
 OnStep = Callable[[int, float], None]
@@ -155,8 +154,7 @@ class _Loop:
             feed = self._make_feed(iterator)
             self._run_steps(feed, epoch)
         except BaseException as error:
-            # The frames of what failed hold the iterator; it could not be ended below.
-            traceback.clear_frames(error.__traceback__)
+            release_frames(error)
             raise
         finally:
             epoch.close_start = self._clock.now()
