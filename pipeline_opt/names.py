@@ -12,6 +12,16 @@ def implied_kind(name: str) -> str:
     return re.sub(r"_[0-9]+$", "", name)
 
 
+def inner_prefix(prefix: str, number: int) -> str:
+    """What the names of a plan's stages begin with where the plan is the `number`-th of those that meet in a source.
+
+    Args:
+        prefix: What the names of the outer plan's stages begin with.
+        number: The plan's place, from 0.
+    """
+    return f"{prefix}in{number}_"
+
+
 def nearest_name(name: str, valid: Iterable[str]) -> str:
     """The end of a message about a name that is not valid: the valid one nearest to it, or nothing."""
     near = difflib.get_close_matches(name, list(valid), n=1)

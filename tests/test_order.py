@@ -309,8 +309,8 @@ HARMFUL = [
         "shard",
         "stands after map, so every worker does that work for all elements and throws 3 of 4",
     ),
-    (Plan(Zip(plans=(memory(SHUFFLE), memory())), (Cache(),)), "cache", "stands after 0/shuffle, so the order"),
-    (Plan(Zip(plans=(memory(), memory(BATCH, SHUFFLE)))), "1/shuffle", "so whole batches are shuffled"),
+    (Plan(Zip(plans=(memory(SHUFFLE), memory())), (Cache(),)), "cache", "stands after in0_shuffle, so the order"),
+    (Plan(Zip(plans=(memory(), memory(BATCH, SHUFFLE)))), "in1_shuffle", "so whole batches are shuffled"),
 ]
 
 
@@ -352,7 +352,7 @@ def test_randomness_found_by_tracing_counts_unless_the_user_says_otherwise() -> 
     assert found(memory(each(), Cache()), "map") != []
     assert found(memory(each(random=False), Cache()), "map") == []
     nested = Plan(Zip(plans=(memory(FlatMap(map_func=F)), memory())), (Cache(),))
-    assert found(nested, "0/flat_map") != []
+    assert found(nested, "in0_flat_map") != []
     assert found(nested, "flat_map") == []
 
 

@@ -99,9 +99,9 @@ def test_explain_shows_what_the_plan_declares_where_nothing_was_found() -> None:
         (Map(function=PARSE, random=True), Map(function=PARSE), Batch(batch_size=2)),
     )
     rows = {line.split()[0]: line.split()[-1] for line in explain(plan).splitlines()}
-    assert rows["0/map"] == "pure"
+    assert rows["in0_map"] == "pure"
     assert (rows["map"], rows["map_2"]) == ("random", "unknown")
-    assert explain(plan, {"0/map": "random"}).splitlines()[3].endswith("random")
+    assert explain(plan, {"in0_map": "random"}).splitlines()[3].endswith("random")
     assert "warning" not in explain(plan)
 
 

@@ -59,7 +59,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SOURCE = '[source]\nkind = "text"\npaths = ["a.txt"]\n'
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=5)
-words = st.text("abcxyz_éß ", min_size=1, max_size=4)
+words = st.text("abcxyz_éß", min_size=1, max_size=4)
 numbers = st.integers(1, 2**70)
 counts = st.integers(0, 10**12)
 flags = st.booleans()
@@ -129,9 +129,7 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
 }
 stages = st.one_of([st.builds(cls, **given) for cls, given in KNOBS.items()])
 # Free names, also such as look like a kind of another stage.
-named = st.lists(
-    stages | st.tuples(stages, words | st.sampled_from(["batch_2", "map", "source.a", '"quoted"'])), max_size=6
-)
+named = st.lists(stages | st.tuples(stages, words | st.sampled_from(["batch_2", "map", "map_x_1"])), max_size=6)
 paths = st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple)
 files: dict[str, Any] = {"paths": paths, "compression": st.sampled_from(COMPRESSIONS)}
 SOURCES: dict[type[Source], Any] = {
@@ -173,7 +171,7 @@ def test_the_generated_plans_hold_every_stage_and_file_source() -> None:
         assert set(given_knobs) == {f for f in cls.__dataclass_fields__ if f not in ("name", "kind", "detail")}
 
 
-@settings(deadline=None, max_examples=100, database=None)
+@settings(deadline=None, max_examples=60, database=None)
 @given(plans)
 def test_a_plan_comes_back_as_it_was_written(plan: Plan) -> None:
     assert from_toml(to_toml(plan)) == plan
@@ -254,7 +252,7 @@ UNWRITABLE = [
     (
         Plan(Zip(plans=(Plan(TextLines(paths=("a",))), Plan(Tensors(value=[1]))))),
         PlanError,
-        "1/source: tensors in memory",
+        "in1_source: tensors in memory",
     ),
 ]
 
@@ -289,7 +287,8 @@ BAD_FILES = [
     ("[source]\nkind = 'zip'\nplans = 3", r"source: plans=3 is not valid; write one \[\[source.plans\]\]"),
     ("[source]\nkind = 'zip'", r"source: plans=None is not valid; write one \[\[source.plans\]\]"),
     ("source = {kind = 'zip', plans = []}", r"source: plans=\(\) is out of range; valid: two pipelines or more"),
-    ("[source]\nkind = 'zip'\n[[source.plans]]\norder = 2", r"source: 0/: there is no \[source\]"),
+    ("[source]\nkind = 'zip'\n[[source.plans]]\norder = 2", r"source: plans\[0\]: there is no \[source\]"),
+    (f"order = ['c-1']\n{SOURCE}[stages.c-1]\nkind = 'cache'", "the name 'c-1' cannot be used"),
     (f"order = 'batch'\n{SOURCE}", "order='batch' is not valid; write a list of stage names"),
     (f"order = ['cache', 'cache']\n{SOURCE}", "order has 'cache' twice"),
     (f"order = ['cahce']\n{SOURCE}", "cahce: no kind of stage is called 'cahce'.*did you mean 'cache'"),

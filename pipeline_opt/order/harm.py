@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
+from pipeline_opt.names import inner_prefix
 from pipeline_opt.order.position import Position, after, start
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.stages import (
@@ -29,7 +30,7 @@ class Harm(NamedTuple):
     """A stage whose place does harm, and what that does.
 
     Attributes:
-        stage: The stage's name; in a plan inside another one with its place, as `0/shuffle`.
+        stage: The stage's name; in a plan inside another one with its place, as `in0_shuffle`.
         message: Where the stage stands and what that does, as a sentence about the stage.
     """
 
@@ -70,7 +71,7 @@ def harms(plan: Plan, random_stages: Collection[str] = frozenset()) -> tuple[Har
     Args:
         plan: A plan whose order is legal.
         random_stages: Names of the stages whose function was found to be random (in a plan inside another one as
-            `0/augment`), besides the maps that say so. A map with `random=False` stays what it says.
+            `in0_augment`), besides the maps that say so. A map with `random=False` stays what it says.
     """
     return (*_harms(plan, "", (), random_stages), *_no_prefetch_at_end(plan))
 
@@ -94,7 +95,7 @@ def _harms(plan: Plan, prefix: str, outer: tuple[Stage, ...], random: Collection
 def _parts(plan: Plan, prefix: str) -> Iterator[tuple[str, Plan]]:
     if isinstance(plan.source, Zip | Concatenate | Sample):
         for number, part in enumerate(plan.source.plans):
-            yield f"{prefix}{number}/", part
+            yield inner_prefix(prefix, number), part
 
 
 def _own(plan: Plan, prefix: str) -> tuple[_Item, ...]:

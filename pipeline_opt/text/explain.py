@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipeline_opt.functions import Function
+from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import AUTO, FUNCTION_FIELDS, Map, Stage
@@ -25,7 +26,7 @@ class Line(NamedTuple):
     Attributes:
         depth: How many plans this one stands inside.
         first: Whether a plan inside another one begins here.
-        path: The stage's name, `0/map` in a plan inside another one; `source` for a source.
+        path: The stage's name, `in0_map` in a plan inside another one; `source` for a source.
         item: The source or the stage.
     """
 
@@ -70,7 +71,7 @@ def plan_lines(plan: Plan, depth: int = 0, prefix: str = "") -> Iterator[Line]:
     yield Line(depth, True, f"{prefix}source", plan.source)
     if isinstance(plan.source, Zip | Concatenate | Sample):
         for number, part in enumerate(plan.source.plans):
-            yield from plan_lines(part, depth + 1, f"{prefix}{number}/")
+            yield from plan_lines(part, depth + 1, inner_prefix(prefix, number))
     for stage in plan.stages:
         yield Line(depth, False, prefix + stage.name, stage)
 
@@ -131,7 +132,7 @@ def explain(plan: Plan, purity: Mapping[str, str] | None = None, harms: Sequence
 
     Args:
         plan: The plan.
-        purity: `pure`, `random` or `unknown` by stage name (`0/map` in a plan inside another one), for the stages that
+        purity: `pure`, `random` or `unknown` by stage name (`in0_map` in a plan inside another one), for the stages that
             hold a user's function; what the plan itself declares where a stage is missing.
         harms: Stage name and message of what the order does.
     """

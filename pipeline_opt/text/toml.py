@@ -30,7 +30,7 @@ import tomli_w
 
 from pipeline_opt.errors import FunctionError, PlanError
 from pipeline_opt.functions import Function
-from pipeline_opt.names import implied_kind
+from pipeline_opt.names import implied_kind, inner_prefix
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import AUTO, OpaqueStage, Stage
@@ -71,7 +71,7 @@ def _source_table(source: Source, prefix: str) -> dict[str, Any]:
         )
     table = {"kind": source.kind, **_arguments(source, where)}
     if isinstance(source, Zip | Concatenate | Sample):
-        table["plans"] = [_plan_table(part, f"{prefix}{number}/") for number, part in enumerate(source.plans)]
+        table["plans"] = [_plan_table(part, inner_prefix(prefix, number)) for number, part in enumerate(source.plans)]
     return table
 
 

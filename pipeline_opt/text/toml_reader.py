@@ -77,7 +77,10 @@ def _plan(table: Mapping[str, Any], where: str) -> Plan:
     tables = _table(table.get("stages", {}), f"{where}: stages")
     order = _order(table.get("order", []), tables, where)
     stages = [_stage(name, _table(tables.get(name, {}), f"{where}: {name}"), where) for name in order]
-    return Plan(source, tuple(stages))
+    try:
+        return Plan(source, tuple(stages))
+    except PlanError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _order(value: Any, tables: Mapping[str, Any], where: str) -> list[str]:
@@ -107,8 +110,9 @@ def _source(table: Mapping[str, Any], where: str) -> Source:
     parts = given.pop("plans", None)
     if not isinstance(parts, list):
         raise ConfigError(f"{where}: plans={parts!r} is not valid; write one [[source.plans]] for each plan")
-    plans = [_plan(_table(part, f"{where}: {n}/"), f"{where}: {n}/") for n, part in enumerate(parts)]
-    return _made(_SOURCES[kind], given, where, plans=tuple(plans))
+    inner = [(f"{where}: plans[{number}]", part) for number, part in enumerate(parts)]
+    plans = tuple(_plan(_table(part, place), place) for place, part in inner)
+    return _made(_SOURCES[kind], given, where, plans=plans)
 
 
 def _stage(name: str, table: Mapping[str, Any], where: str) -> Stage:

@@ -42,9 +42,9 @@ def literal(value: Any, where: str) -> str:
         case tuple() if type(value) is tuple:
             items = [literal(item, where) for item in value]
             return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
-        case list():
+        case list() if type(value) is list:
             return f"[{', '.join(literal(item, where) for item in value)}]"
-        case dict():
+        case dict() if type(value) is dict:
             pairs = (f"{literal(key, where)}: {literal(item, where)}" for key, item in value.items())
             return f"{{{', '.join(pairs)}}}"
         case set() | frozenset() if value:
