@@ -160,6 +160,10 @@ def _named(stages: Iterable[Stage]) -> tuple[Stage, ...]:
     for stage in stages:
         if not isinstance(stage, Stage):
             raise PlanError(f"not a stage: {stage!r}")
+        if stage.name and not stage.name.isidentifier():
+            raise PlanError(
+                f"the name {stage.name!r} cannot be used; valid: letters, digits and underscores, no digit first"
+            )
     counts = Counter(s.name for s in stages if s.name)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:

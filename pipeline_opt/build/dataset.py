@@ -93,7 +93,7 @@ def _from_plans_or_memory(source: Source, resolve: Resolve, prefix: str) -> Any:
     inner = []
     for number, plan in enumerate(source.plans):
         check_order(plan)
-        *_, dataset = _walk(plan, resolve, f"{prefix}{number}/")
+        *_, dataset = _walk(plan, resolve, f"{prefix}in{number}_")
         inner.append(dataset)
     if isinstance(source, Zip):
         return tf.data.Dataset.zip(*inner, name=name)
@@ -135,6 +135,6 @@ def stage_names(plan: Plan, prefix: str = "") -> Mapping[str, Stage | Source]:
     names: dict[str, Stage | Source] = {prefix + plan.source.kind: plan.source}
     if isinstance(plan.source, Zip | Concatenate | Sample):
         for number, inner in enumerate(plan.source.plans):
-            names.update(stage_names(inner, f"{prefix}{number}/"))
+            names.update(stage_names(inner, f"{prefix}in{number}_"))
     names.update({prefix + stage.name: stage for stage in plan.stages})
     return names

@@ -52,7 +52,7 @@ def apply(dataset: Any, stage: Stage) -> Any:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         takes = f"it takes {dataset.element_spec}"
         kind = FunctionError if isinstance(stage, Map | Filter | FlatMap | Interleave) else PlanError
-        raise kind(f"{stage.name}: cannot be built: {reason[-1]} ({takes})") from error
+        raise kind(f"{stage.name}: cannot be built: {reason[-1].strip()} ({takes})") from error
 
 
 def _apply(dataset: Any, stage: Stage) -> Any:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from pipeline_opt.profiler.trace import Event, WindowEvents, is_op
@@ -91,6 +92,7 @@ def read_frames(window: WindowEvents) -> Frames:
     """Turn the events of a window into spans of work."""
     closed = [(thread.thread, frame) for thread in window.threads for frame in _close_all(thread.events, window)]
     paths = _paths_of_steps([frame for _, frame in closed], window)
+    ends = _ends_of_steps([frame for _, frame in closed], window)
     frames = Frames()
     index: dict[What, int] = {}
     for thread, frame in closed:
@@ -100,7 +102,10 @@ def read_frames(window: WindowEvents) -> Frames:
         if what is None:
             continue
         number = index.setdefault(what, len(index))
-        frames.spans.extend(Span(start, end, number, thread) for start, end in frame.cuts if end > start)
+        over_s = _over_s(frame, what, _function_step(frame, paths), ends)
+        frames.spans.extend(
+            Span(start, min(end, over_s), number, thread) for start, end in frame.cuts if min(end, over_s) > start
+        )
     frames.kinds = list(index)
     return frames
 
@@ -140,6 +145,38 @@ def _paths_of_steps(frames: list[_Open], window: WindowEvents) -> dict[int, str]
     return paths
 
 
+class _End:
+    """When a function run was over: its callback was called, and the thread that waited for it went on."""
+
+    __slots__ = ("called_back_s", "waited_s")
+
+    def __init__(self) -> None:
+        self.called_back_s = inf
+        self.waited_s = inf
+
+
+def _ends_of_steps(frames: list[_Open], window: WindowEvents) -> dict[int, _End]:
+    """The end of each function run."""
+    ends: dict[int, _End] = {}
+    for frame in frames:
+        name = window.names[frame.event.name]
+        if name.startswith("ExecutorDoneCallback"):
+            ends.setdefault(frame.event.step, _End()).called_back_s = frame.event.start_s
+        elif name.startswith("Instantiated") and not name.endswith("RunAsync"):
+            ends.setdefault(frame.event.step, _End()).waited_s = frame.event.end_s
+    return ends
+
+
+def _over_s(frame: _Open, what: What, run: int, ends: dict[int, _End]) -> float:
+    """When an event stopped working for its function run: a thread may lose its core on the way out of it."""
+    end = ends.get(run)
+    if end is None:
+        return inf
+    if what.role == "function":
+        return min(end.called_back_s, end.waited_s)
+    return end.waited_s if frame.event.step == run else inf
+
+
 def _path_of(frame: _Open, window: WindowEvents) -> str | None:
     """An iterator event is its own path; a hand-over step belongs to the iterator above the one it pulls from."""
     name = window.names[frame.event.name]
@@ -165,14 +202,19 @@ def _count(frames: Frames, frame: _Open, name: str, paths: dict[int, str], windo
             cost[1] += 1
 
 
-def _function_path(frame: _Open, paths: dict[int, str]) -> str | None:
-    """The iterator whose function an event is part of; functions called by that function have step ids of their own."""
+def _function_step(frame: _Open, paths: dict[int, str]) -> int:
+    """The function run that an event is part of, 0 if none; functions called by that function have step ids of their own."""
     above: _Open | None = frame
     while above is not None:
         if above.event.step in paths:
-            return paths[above.event.step]
+            return above.event.step
         above = above.owner
-    return None
+    return 0
+
+
+def _function_path(frame: _Open, paths: dict[int, str]) -> str | None:
+    """The path of the iterator whose function an event is part of."""
+    return paths.get(_function_step(frame, paths))
 
 
 def _what(frame: _Open, name: str, paths: dict[int, str], window: WindowEvents) -> What | None:

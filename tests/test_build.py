@@ -1,0 +1,196 @@
+"""Plans built into real datasets: every source and stage, and the same elements in every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pipeline_opt as po
+from pipeline_opt.build.dataset import build
+from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.variants import autotune, naive
+
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+def is_even(x: Any) -> Any:
+    return x % 2 == 0
+
+
+def twice(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensors(x).repeat(2)
+
+
+def value_itself(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cast(x, tf.int32)
+
+
+def up_to(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.range(x)
+
+
+def values(pipe: Any) -> list[Any]:
+    dataset = build(pipe) if isinstance(pipe, Pipeline) else pipe
+    return [e.tolist() if hasattr(e, "tolist") else e for e in dataset.as_numpy_iterator()]
+
+
+NUMBERS = Pipeline.from_tensors(np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("pipe", "expected"),
+    [
+        (NUMBERS, [0, 1, 2, 3, 4, 5]),
+        (NUMBERS.map(double), [0, 2, 4, 6, 8, 10]),
+        (NUMBERS.map(double, num_parallel_calls=None), [0, 2, 4, 6, 8, 10]),
+        (NUMBERS.filter(is_even), [0, 2, 4]),
+        (NUMBERS.flat_map(twice).take(4), [0, 0, 1, 1]),
+        (NUMBERS.interleave(twice, cycle_length=2).take(4), [0, 1, 0, 1]),
+        (NUMBERS.cache().repeat(2).skip(10), [4, 5]),
+        (NUMBERS.shard(3, 1), [1, 4]),
+        (NUMBERS.batch(4), [[0, 1, 2, 3], [4, 5]]),
+        (NUMBERS.batch(4, drop_remainder=True, num_parallel_calls=2), [[0, 1, 2, 3]]),
+        (NUMBERS.batch(4).rebatch(3), [[0, 1, 2], [3, 4, 5]]),
+        (NUMBERS.batch(4).unbatch().prefetch(2), [0, 1, 2, 3, 4, 5]),
+        (NUMBERS.take(3).map(up_to).padded_batch(3), [[[0, 0], [0, 0], [0, 1]]]),
+        (NUMBERS.options(deterministic=True, slack=False, private_threadpool_size=2), [0, 1, 2, 3, 4, 5]),
+        (Pipeline.concatenate(NUMBERS.take(2), NUMBERS.skip(5)), [0, 1, 5]),
+        (Pipeline.sample(NUMBERS.take(2), NUMBERS.skip(9), weights=[1, 0]), [0, 1]),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Pipeline) else None,
+)
+def test_stages(pipe: Pipeline, expected: list[Any]) -> None:
+    assert values(pipe) == expected
+
+
+def test_bucketing_and_ragged_batches() -> None:
+    bucketed = NUMBERS.map(up_to).bucket_by_sequence_length(length_of, [3], [2, 2])
+    assert sorted(batch.shape for batch in build(bucketed).as_numpy_iterator()) == [(1, 2), (1, 5), (2, 1), (2, 4)]
+    ragged = list(build(NUMBERS.take(3).map(up_to).ragged_batch(3)))
+    assert ragged[0].to_list() == [[], [0], [0, 1]]
+
+
+def length_of(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.shape(x)[0]
+
+
+def test_zip_keeps_pairs_and_prefixes_inner_names() -> None:
+    pipe = Pipeline.zip(NUMBERS.map(double), NUMBERS.map(double)).batch(2)
+    first = next(build(pipe).as_numpy_iterator())
+    assert [part.tolist() for part in first] == [[0, 2], [0, 2]]
+    graph = build(pipe)._as_serialized_graph().numpy()
+    assert b"in0_map" in graph
+    assert b"in1_map" in graph
+
+
+def test_shuffle_is_seeded_and_snapshot_is_read_back(tmp_path: Path) -> None:
+    assert values(NUMBERS.shuffle(6, seed=3)) == values(NUMBERS.shuffle(6, seed=3))
+    snapshot = NUMBERS.snapshot(tmp_path / "snap")
+    assert values(snapshot) == values(snapshot) == [0, 1, 2, 3, 4, 5]
+
+
+def test_cache_in_files(tmp_path: Path) -> None:
+    cached = NUMBERS.cache(tmp_path / "cache")
+    assert values(cached) == values(cached)
+    assert list(tmp_path.glob("cache*"))
+
+
+def test_tfrecords_in_order_and_interleaved(records: Path) -> None:
+    in_order = values(Pipeline.from_tfrecords(records))
+    assert in_order[:2] == [b"0:0", b"0:1"]
+    interleaved = values(Pipeline.from_tfrecords(records).interleave(cycle_length=4))
+    assert interleaved[:5] == [b"0:0", b"1:0", b"2:0", b"3:0", b"0:1"]
+    assert sorted(interleaved) == sorted(in_order)
+    by_file = Pipeline.from_tfrecords(str(records / "*.tfrecord")).shard(4, 2).interleave()
+    assert values(by_file)[0] == b"2:0"
+
+
+def test_images_are_pairs_of_bytes_and_class(images: Path) -> None:
+    pairs = list(build(Pipeline.from_images(images)).as_numpy_iterator())
+    assert [label for _, label in pairs] == [0] * 6 + [1] * 6
+    assert pairs[0][0][:2] == b"\xff\xd8"
+    parallel = list(build(Pipeline.from_images(images).interleave(cycle_length=4)).as_numpy_iterator())
+    assert [raw for raw, _ in parallel] == [raw for raw, _ in pairs]
+
+
+def test_text_csv_and_fixed_length(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    (tmp_path / "b.csv").write_text("x,y\n5,6\n")
+    assert values(Pipeline.from_csv(tmp_path / "*.csv")) == [b"1,2", b"3,4", b"5,6"]
+    assert values(Pipeline.from_csv(tmp_path / "*.csv").interleave(cycle_length=2)) == [b"1,2", b"5,6", b"3,4"]
+    assert values(Pipeline.from_text(tmp_path / "b.csv")) == [b"x,y", b"5,6"]
+    (tmp_path / "c.bin").write_bytes(b"HEaabbcc")
+    assert values(Pipeline.from_fixed_length(tmp_path / "c.bin", 2, header_bytes=2)) == [b"aa", b"bb", b"cc"]
+
+
+def test_existing_dataset_takes_more_stages(tf: Any) -> None:
+    pipe = Pipeline.from_dataset(tf.data.Dataset.range(5)).map(double).batch(5)
+    assert values(pipe) == [[0, 2, 4, 6, 8]]
+
+
+def test_a_function_that_does_not_fit_names_its_stage() -> None:
+    with pytest.raises(po.FunctionError, match=r"broken: cannot be built: .*no attribute.*it takes TensorSpec"):
+        build(NUMBERS.map(lambda x: x.nothing, name="broken"))
+
+
+def test_a_batch_of_unequal_shapes_names_its_stage() -> None:
+    with pytest.raises(po.PlanError, match="unbatch"):
+        build(NUMBERS.unbatch())
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(
+        po.PlanError, match=r"prefetch_to_device: device='/gpu:7' is not on this machine; valid: .*CPU:0"
+    ):
+        build(NUMBERS.batch(2).prefetch_to_device("/gpu:7"))
+
+
+def test_what_a_factory_may_return() -> None:
+    with pytest.raises(po.PlanError, match=r"returned int; valid: a tf.data.Dataset or a Pipeline"):
+        build(Pipeline.from_dataset(lambda: 3))
+    assert values(Pipeline.from_dataset(lambda: NUMBERS.map(double)).take(2)) == [0, 2]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["map", "filter", "shuffle", "cache", "batch_unbatch", "repeat", "prefetch", "take", "parallel"]
+        ),
+        max_size=6,
+    )
+)
+def test_variants_yield_the_same_elements(kinds: list[str]) -> None:
+    steps = {
+        "map": lambda p: p.map(double),
+        "parallel": lambda p: p.map(double, num_parallel_calls=2),
+        "filter": lambda p: p.filter(is_even),
+        "shuffle": lambda p: p.shuffle(3, seed=5),
+        "cache": lambda p: p.cache(),
+        "batch_unbatch": lambda p: p.batch(2, num_parallel_calls=2).unbatch(),
+        "repeat": lambda p: p.repeat(2),
+        "prefetch": lambda p: p.prefetch(),
+        "take": lambda p: p.take(7),
+    }
+    pipe = NUMBERS
+    for kind in kinds:
+        pipe = steps[kind](pipe)
+    expected = values(pipe)
+    assert values(naive(pipe)) == expected
+    assert values(autotune(pipe)) == expected
