@@ -1,0 +1,148 @@
+"""The record of a run, from everything that was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+from datetime import UTC, datetime
+
+from pipeline_opt import text
+from pipeline_opt.errors import PlanError
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.machine import machine
+from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.profiler.assemble import Observed, stage_records
+from pipeline_opt.profiler.attribution import Attribution, attribute
+from pipeline_opt.profiler.observer import Observer
+from pipeline_opt.profiler.step_log import LoopResult
+from pipeline_opt.profiler.subject import Subject
+from pipeline_opt.profiler.trace import WindowEvents
+from pipeline_opt.record import ConsumerInfo, Environment, Intervals, Record, SourceInfo, Window
+from pipeline_opt.sources import FileSource, Source
+from pipeline_opt.storage import resolve
+from pipeline_opt.version import VERSION
+
+tf = lazy_module("tensorflow")
+
+
+def make_record(
+    subject: Subject, observer: Observer, result: LoopResult, consumer: ConsumerInfo, *, warmup: int, trace: str
+) -> Record:
+    """Put everything that was measured together."""
+    windows = observer.read()
+    found = attribute(windows, subject.stages)
+    spans = _windows(windows, result)
+    seen = Observed(
+        costs=found.costs,
+        totals=observer.sampler.totals(),
+        series=observer.sampler.series(result.start),
+        steps=len(result.steps),
+        rows=int(result.steps.elements.sum()),
+        drained=_drained(result),
+        epochs=len(result.epoch_starts),
+        scale=_scale(spans, result),
+        share_on_core=observer.share_on_core,
+        no_trace=_no_trace(trace, observer, windows),
+        no_model=observer.sampler.refusal or "",
+    )
+    return Record(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=VERSION,
+        pipeline_text=text.plan_text(subject.plan),
+        fingerprint=text.fingerprint(subject.plan),
+        toml=_toml(subject.plan),
+        source=source_info(subject.plan.source),
+        environment=environment(),
+        consumer=dataclasses.replace(consumer, double_buffered=subject.buffer_ahead > 0),
+        steps=result.steps,
+        epoch_starts=result.epoch_starts,
+        epochs=result.epochs,
+        wall_s=result.wall_s,
+        first_batch_s=result.first_batch_s,
+        teardown_s=result.teardown_s,
+        partial=result.partial,
+        partial_reason=result.partial_reason,
+        warmup=warmup,
+        trace_mode=trace,
+        windows=spans,
+        intervals=_shifted(found, result.start, spans),
+        stages=stage_records(subject.stages, seen),
+        knobs=seen.series,
+        notes=tuple(observer.problems),
+    )
+
+
+def source_info(source: Source) -> SourceInfo:
+    """What a source reads, as far as it can be known without reading it."""
+    if isinstance(source, FileSource):
+        resolved = resolve(source)
+        uri = ", ".join(source.paths)
+        scheme = uri.partition("://")[0] if "://" in uri else "file"
+        return SourceInfo(uri, scheme, len(resolved.files), resolved.bytes)
+    if isinstance(source, Combination):
+        inner = [source_info(plan.source) for plan in source.plans]
+        schemes = sorted({info.scheme for info in inner})
+        return SourceInfo(f"{source.kind} of {len(inner)}", "+".join(schemes))
+    return SourceInfo(source.kind, "memory" if source.kind == "tensors" else "dataset")
+
+
+def environment() -> Environment:
+    """Versions and machine."""
+    here = machine()
+    details = {"cpu": here.cpu, "platform": platform.platform()}
+    return Environment(str(tf.__version__), platform.python_version(), here.cores, here.ram_bytes, details)
+
+
+def _windows(windows: list[WindowEvents], result: LoopResult) -> tuple[Window, ...]:
+    """The windows in run time, cut to the run: what was traced before it began or after it ended does not count."""
+    spans = []
+    for window in windows:
+        start, end = max(0.0, window.start_s - result.start), min(result.wall_s, window.end_s - result.start)
+        if end > start:
+            spans.append(Window(start, end))
+    return tuple(spans)
+
+
+def _shifted(found: Attribution, origin_s: float, spans: tuple[Window, ...]) -> Intervals:
+    """The intervals in run time, those inside the windows."""
+    intervals = found.intervals
+    start, end = intervals.start - origin_s, intervals.end - origin_s
+    inside = sum(((start < span.end_s) & (end > span.start_s) for span in spans), start < -math.inf)
+    low = spans[0].start_s if spans else 0.0
+    high = spans[-1].end_s if spans else 0.0
+    return Intervals(
+        start[inside].clip(low, high),
+        end[inside].clip(low, high),
+        intervals.phase[inside],
+        intervals.stage[inside],
+        intervals.thread[inside],
+    )
+
+
+def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
+    """What to multiply the windows' work with: steps of the run for each step that ended inside a window."""
+    ends = result.steps.train_end
+    inside = sum(int(((ends >= span.start_s) & (ends <= span.end_s)).sum()) for span in spans)
+    return len(ends) / inside if inside else 1.0
+
+
+def _drained(result: LoopResult) -> bool:
+    epochs = result.epochs
+    ended = epochs.last_wait_end > epochs.last_wait_start
+    return not result.partial and len(epochs) > 0 and bool(ended.all())
+
+
+def _no_trace(trace: str, observer: Observer, windows: list[WindowEvents]) -> str:
+    if trace == "off":
+        return "the run was made with trace=off"
+    if not windows:
+        return observer.tracer.refusal or "no trace window could be read"
+    return ""
+
+
+def _toml(plan: Plan) -> str | None:
+    try:
+        return text.to_toml(plan)
+    except PlanError:
+        return None

@@ -1,0 +1,82 @@
+"""What is profiled: a plan or a dataset, made ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_opt.build.dataset import build, stage_names
+from pipeline_opt.errors import UsageError
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.profiler.graph import Node, nodes_of
+from pipeline_opt.profiler.stagemap import StageMap, from_nodes, from_plan
+from pipeline_opt.sources import OpaqueDataset, Source
+from pipeline_opt.stages import BATCHING, PrefetchToDevice, Unbatch
+
+tf = lazy_module("tensorflow")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is profiled: a plan, the dataset that it makes, and the stages to charge.
+
+    Args:
+        plan: The plan; of an existing dataset, one with an opaque source.
+        dataset: What the loop iterates over.
+        stages: Its stages.
+        batched: Whether it yields batches.
+        buffer_ahead: Batches that the profiler itself loads ahead, in place of a stage that needs a real device.
+    """
+
+    plan: Plan
+    dataset: Any
+    stages: StageMap
+    batched: bool
+    buffer_ahead: int = 0
+
+
+def prepare(pipeline: Any, *, emulated: bool = False) -> Subject:
+    """Build what is to be profiled.
+
+    Args:
+        pipeline: A plan or a dataset.
+        emulated: Whether the consumer is an emulated accelerator, which takes the place of the device that a last
+            `prefetch_to_device` stage names.
+    """
+    plan = pipeline if isinstance(pipeline, Plan) else Plan(OpaqueDataset(dataset=_dataset(pipeline)))
+    built, ahead = _without_device(plan) if emulated else (plan, 0)
+    dataset = build(built)
+    nodes = nodes_of(dataset)
+    opaque = _is_opaque(plan.source)
+    stages = from_nodes(nodes) if opaque and nodes else from_plan(built, stage_names(built))
+    return Subject(plan, dataset, stages, _batched(plan, nodes if opaque else []), ahead)
+
+
+def _dataset(value: Any) -> Any:
+    if isinstance(value, tf.data.Dataset):
+        return value
+    raise UsageError(f"cannot profile {type(value).__name__}; valid: a Pipeline or a tf.data.Dataset")
+
+
+def _is_opaque(source: Source) -> bool:
+    return isinstance(source, OpaqueDataset) or (
+        isinstance(source, Combination) and any(_is_opaque(plan.source) for plan in source.plans)
+    )
+
+
+def _without_device(plan: Plan) -> tuple[Plan, int]:
+    """The plan without a last prefetch_to_device, and the buffers that it asked for."""
+    devices = [stage for stage in plan.stages if isinstance(stage, PrefetchToDevice)]
+    kept = [stage for stage in plan.stages if not isinstance(stage, PrefetchToDevice)]
+    return plan.with_stages(kept), devices[-1].buffer_size if devices else 0
+
+
+def _batched(plan: Plan, nodes: list[Node]) -> bool:
+    """Whether the last thing that batches or unbatches is a batch."""
+    kinds = [node.kind for node in nodes] + [stage.kind for stage in plan.stages]
+    batching = {stage.kind for stage in BATCHING}
+    last = next((kind for kind in reversed(kinds) if kind in batching or kind == Unbatch.kind), "")
+    if last:
+        return last in batching
+    return isinstance(plan.source, Combination) and all(_batched(inner, []) for inner in plan.source.plans)
