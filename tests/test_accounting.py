@@ -330,6 +330,19 @@ def test_steps_that_a_window_slows_down_are_scaled_by_number_not_by_time() -> No
     assert it.stalls["transform"] == pytest.approx(12 * 5 / 7.5)
 
 
+def test_a_refill_that_a_window_saw_stands_for_itself() -> None:
+    # GIVEN twelve steps of 2 s, half of it waits in which a thread works, and a refill of 20 s before the seventh; one
+    # window sees the end of the first step, another one the seventh to the ninth
+    ends = [2.0 * (k + 1) + 20 * (k >= 6) for k in range(12)]
+    starts = [0.0, *ends[:-1]]
+    rows = [(a, b - 1, b - 1, b) for a, b in zip(starts, ends, strict=True)]
+    work = [(rows[k][0], rows[k][1], TRANSFORM, MAP, 0) for k in (6, 7, 8)]
+    it = account(run(steps_of(rows), work, [(1.0, 2.0), (12.0, 38.0)], epoch_starts=(0, 6)))
+    # THEN the refill's 21 s of work count once, and the 1 s of a steady step ten times
+    assert phase(it, "transform")[:2] == (pytest.approx(21 + 10), pytest.approx(21 + 10))
+    assert stalls_of(it) == {"fill": 1, "refill": 21, "transform": 10}
+
+
 def test_a_window_that_sees_only_the_start_says_nothing_of_the_rest() -> None:
     it = account(replace(naive(5), windows=(Window(0.0, 5.0),)))
     assert phase(it, "extract") == (None, None, None)
@@ -357,9 +370,10 @@ def test_the_bound_divides_transform_by_threads_but_not_beyond_the_cores() -> No
 
 def test_the_bound_lets_reading_threads_wait_on_any_number_of_cores() -> None:
     rows = [(0.0, 1.0, 1.0, 2.0), (2.0, 9.0, 9.0, 10.0)]
-    work = [(2.0 + 2 * k, 4.0 + 2 * k, EXTRACT, READER, thread) for thread in range(4) for k in range(3)]
+    # Four at once for 2 s, then one for 4 s.
+    work = [(2.0, 4.0, EXTRACT, READER, thread) for thread in range(4)] + [(4.0, 8.0, EXTRACT, READER, 0)]
     it = account(run(steps_of(rows), work, environment=replace(ENVIRONMENT, cores=1.0)))
-    assert it.pipelined_bound_s == 1 + 24 / 4
+    assert it.pipelined_bound_s == 1 + 12 / 4
 
 
 def test_a_chance_meeting_of_threads_does_not_count_as_parallelism() -> None:
