@@ -9,62 +9,15 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from fake_clock import FakeClock
+from fake_data import BYTES, Data, FailingData, TranslatingData, measure, spans
 
 from pipeline_opt.errors import UsageError
 from pipeline_opt.profiler.accelerator import Accelerator
 from pipeline_opt.profiler.consumers import as_consumer
 from pipeline_opt.profiler.loop import Limits, run_loop
-from pipeline_opt.profiler.recorder import LoopRecorder
 from pipeline_opt.profiler.step_log import LoopResult
-
-BYTES = 100
-
-
-class Data:
-    """An iterator whose elements take `each` seconds to come, and whose end takes `end` seconds."""
-
-    def __init__(self, clock: FakeClock, sizes: list[int], each: float = 2.0, end: float = 0.5) -> None:
-        self.clock, self.sizes, self.each, self.end = clock, list(sizes), each, end
-
-    def __iter__(self) -> Data:
-        return self
-
-    def __next__(self) -> np.ndarray:
-        if not self.sizes:
-            self.clock.sleep(self.end)
-            raise StopIteration
-        self.clock.sleep(self.each)
-        return np.zeros((self.sizes.pop(0), BYTES), np.uint8)
-
-
-class FailingData(Data):
-    def __next__(self) -> np.ndarray:
-        if not self.sizes:
-            self.clock.sleep(self.each)
-            raise ValueError("bad record\nin line 2")
-        return super().__next__()
-
-
-class TranslatingData(Data):
-    """Ends as tf.data's iterator does: the error that it raises hides another one, whose frames know the iterator."""
-
-    def fetch(self) -> np.ndarray:
-        if not self.sizes:
-            raise IndexError
-        return super().__next__()
-
-    def __next__(self) -> np.ndarray:
-        try:
-            return self.fetch()
-        except IndexError:
-            raise StopIteration from None
-
-
-def measure(batch: Any) -> tuple[int, int]:
-    return len(batch), batch.nbytes
 
 
 def loop(
@@ -87,10 +40,6 @@ def loop(
         buffer_ahead=buffer_ahead,
         **(hooks or {}),
     )
-
-
-def spans(start: np.ndarray, end: np.ndarray) -> list[tuple[float, float]]:
-    return list(zip(start.tolist(), end.tolist(), strict=True))
 
 
 @pytest.fixture(autouse=True)
@@ -372,107 +321,3 @@ def test_on_step_is_called_between_steps() -> None:
     calls: list[tuple[int, float]] = []
     loop(FakeClock(7.0), [1, 1], "3s", hooks={"on_step": lambda n, t: calls.append((n, t))})
     assert calls == [(1, 5.0), (2, 10.0)]
-
-
-# -- around a user's own loop --
-
-
-def record(clock: FakeClock, **hooks: Any) -> LoopRecorder:
-    return LoopRecorder(measure, clock, **hooks)
-
-
-def test_a_users_own_loop_is_measured_from_batch_to_batch() -> None:
-    clock = FakeClock(50.0)
-    with record(clock) as recorder:
-        for _ in recorder.iterate(Data(clock, [4, 2])):
-            clock.sleep(3)
-    result = recorder.result
-    assert spans(result.steps.wait_start, result.steps.wait_end) == [(0, 2), (5, 7)]
-    assert spans(result.steps.train_start, result.steps.train_end) == [(2, 5), (7, 10)]
-    assert result.steps.elements.tolist() == [4, 2]
-    assert (result.start, result.wall_s, result.epoch_starts, result.partial) == (50.0, 10.5, (0,), False)
-
-
-def test_what_a_users_loop_does_between_epochs_is_outside_of_them() -> None:
-    clock = FakeClock()
-    seen: list[int] = []
-    with record(clock, on_step=lambda n, t: seen.append(n)) as recorder:
-        for _ in range(2):
-            for _ in recorder.iterate(Data(clock, [1, 1])):
-                clock.sleep(3)
-            clock.sleep(100)
-    assert recorder.result.epochs.start.tolist() == [0, 110.5]
-    assert recorder.result.epochs.close_end.tolist() == [10.5, 121.0]
-    assert (recorder.result.epoch_starts, recorder.result.wall_s, seen) == ((0, 2), 121.0, [1, 2, 3, 4])
-
-
-def test_a_step_that_ends_in_break_counts() -> None:
-    clock = FakeClock()
-    alive: list[weakref.ref[Any]] = []
-    closed: list[Any] = []
-    with record(
-        clock, on_iterator=lambda it: alive.append(weakref.ref(it)), close_iterator=lambda it: closed.append(1)
-    ) as recorder:
-        for _ in recorder.iterate(Data(clock, [1] * 5)):
-            clock.sleep(3)
-            break
-        clock.sleep(9)
-        assert alive[0]() is None
-    assert spans(recorder.result.steps.train_start, recorder.result.steps.train_end) == [(2, 5)]
-    assert (recorder.result.wall_s, recorder.result.partial, closed) == (5.0, False, [1])
-
-
-def test_a_loop_left_by_the_generators_owner_counts_too() -> None:
-    clock = FakeClock()
-    with record(clock) as recorder:
-        batches = recorder.iterate(Data(clock, [1] * 5))
-        next(batches)
-        clock.sleep(3)
-    assert spans(recorder.result.steps.train_start, recorder.result.steps.train_end) == [(2, 5)]
-
-
-def train_until(recorder: LoopRecorder, clock: FakeClock, error: BaseException) -> None:
-    with recorder:
-        for k, _ in enumerate(recorder.iterate(Data(clock, [1] * 5))):
-            clock.sleep(3)
-            if k == 1:
-                raise error
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (KeyboardInterrupt(), "interrupted after 1 step"),
-        (ValueError("nan loss"), "the step failed after 1 step: ValueError: nan loss"),
-    ],
-)
-def test_a_step_that_raises_does_not_count_and_the_error_goes_on(error: BaseException, reason: str) -> None:
-    clock = FakeClock()
-    recorder = record(clock)
-    with pytest.raises(type(error)):
-        train_until(recorder, clock, error)
-    assert (len(recorder.result.steps), recorder.result.partial_reason) == (1, reason)
-    assert recorder.result.failed_in == "step"
-
-
-def test_an_error_in_the_pipeline_of_a_users_loop() -> None:
-    clock = FakeClock()
-    recorder = record(clock)
-
-    def train() -> None:
-        with recorder:
-            for _ in recorder.iterate(FailingData(clock, [1])):
-                clock.sleep(3)
-
-    with pytest.raises(ValueError, match="bad record"):
-        train()
-    assert (recorder.result.failed_in, len(recorder.result.steps), recorder.result.wall_s) == ("pipeline", 1, 7.0)
-
-
-def test_a_recorder_has_a_result_only_after_its_block() -> None:
-    recorder = record(FakeClock())
-    with pytest.raises(UsageError, match="no result before the end"):
-        _ = recorder.result
-    with recorder:
-        pass
-    assert (len(recorder.result.steps), recorder.result.wall_s, recorder.result.epoch_starts) == (0, 0.0, ())
