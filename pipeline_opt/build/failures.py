@@ -22,6 +22,7 @@ from pipeline_opt.errors import (
     StageError,
 )
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import FileSource, Images, ResolvedSource, Source, TFRecords
 from pipeline_opt.stages import BATCHING, FUNCTION_FIELDS, Cache, PaddedBatch, Snapshot, Stage
@@ -302,7 +303,7 @@ def _sources(plan: Plan, prefix: str = "") -> Iterator[tuple[str, FileSource]]:
         yield prefix + (plan.reader.name if plan.reader else plan.source.kind), plan.source
     if isinstance(plan.source, Combination):
         for number, inner in enumerate(plan.source.plans):
-            yield from _sources(inner, f"{prefix}{number}/")
+            yield from _sources(inner, inner_prefix(prefix, number))
 
 
 def _listed(plan: Plan, resolve: Resolve) -> Iterator[tuple[str, FileSource, ResolvedSource]]:
