@@ -99,6 +99,13 @@ def test_it_changes_with_what_a_function_uses(monkeypatch: pytest.MonkeyPatch) -
     assert changed != before == of(scaled)
 
 
+def test_it_is_the_same_once_the_function_has_run() -> None:
+    before = of(scaled)
+    for number in range(200):
+        scaled(number)
+    assert of(scaled) == before
+
+
 def test_equal_plans_have_equal_fingerprints() -> None:
     assert of(closure((1, "x"))) == of(closure((1, "x")))
     assert of("m:f", a=1, b=2) == of(Function.of("m:f", b=2), a=1)

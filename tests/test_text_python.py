@@ -33,6 +33,7 @@ from pipeline_opt.text.code.layout import dedent, indent
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTOR = 3
+OFFSET = 0.5
 TABLE = OrderedDict(a=1)
 
 
@@ -265,6 +266,11 @@ def test_a_function_is_written_out_with_what_it_uses() -> None:
     assert "\n\ndef helper(number: int) -> int:\n    return number * FACTOR\n" in written
     assert '    note = """\na string\n    of lines\n"""\n' in written
     assert "offset: int = 6" in written
+
+
+def test_lines_that_stand_alone_stand_together() -> None:
+    plan = text(*(Map(function=Function.of(f)) for f in (lambda x: x + FACTOR, lambda x: x + OFFSET)))
+    assert "\n\n\nFACTOR = 3\nOFFSET = 0.5\n\n\ndef make_dataset" in code(plan)
 
 
 def test_functions_that_call_each_other_are_written_out() -> None:

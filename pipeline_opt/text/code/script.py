@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from pipeline_opt.text.code.layout import INDENT, docstring, indent
@@ -110,7 +111,15 @@ class Script:
             ["def make_dataset():", docstring("Make the dataset."), indent(body), f"{INDENT}return ds"]
         )
         blocks = [*self._blocks, function, f'if __name__ == "__main__":\n{indent(main)}']
-        return "\n\n".join(head) + "\n\n\n" + "\n\n\n".join(blocks) + "\n"
+        return "\n\n".join(head) + "\n\n\n" + _spaced(blocks) + "\n"
+
+
+def _spaced(blocks: list[str]) -> str:
+    """Two empty lines between blocks, none between lines that stand alone."""
+    text = blocks[0]
+    for before, block in pairwise(blocks):
+        text += ("\n\n\n" if "\n" in before + block else "\n") + block
+    return text
 
 
 def _is_awkward(name: str) -> bool:
