@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,11 +42,14 @@ def benchmark(
     max_seconds: float | None = None,
     trace: TraceMode = "auto",
     on_progress: Progress | None = None,
+    on_record: Callable[[str, Record], None] | None = None,
 ) -> dict[str, Record]:
     """Profile every plan under the same consumer. Arguments are those of `profile`, errors too.
 
     Args:
         plans: Plans by name, as `variants` gives them.
+        on_record: Called with the name and the record of every plan once it has run, so that a failure of the next
+            one loses nothing.
     """
     first = next(iter(plans.values()))
     warm_up(first)
@@ -64,21 +68,28 @@ def benchmark(
                 trace=trace,
                 on_progress=_named(on_progress, name),
             )
+        if on_record is not None:
+            on_record(name, records[name])
         if records[name].partial:
             break
     return records
 
 
 def warm_up(plan: Plan) -> None:
-    """Bring local files into the page cache and the ops of a plan into the process."""
+    """Bring local files into the page cache and the ops of a plan into the process.
+
+    A pipeline that fails here fails again when it is measured, and then leaves a record.
+    """
     for path in local_files(plan.source):
         with open(path, "rb") as file:
             while file.read(1 << 22):
                 pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PlanWarning)
-        for _ in build(plan).take(WARM_STEPS):
-            pass
+        first = build(plan).take(WARM_STEPS)
+        with contextlib.suppress(Exception):
+            for _ in first:
+                pass
 
 
 def local_files(source: Source) -> list[str]:

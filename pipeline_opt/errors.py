@@ -15,7 +15,8 @@
     |   |-- CorruptRecordError             a record is damaged: the file and the offset are named
     |   '-- CacheError                     a cache cannot be written, or another process holds it
     |-- RunFileError (ValueError)          a run file is damaged, too new, or cannot be written
-    |-- OutputExistsError (ValueError)     refusing to overwrite
+    |-- OutputError                        an output cannot be written
+    |   '-- OutputExistsError (ValueError)   refusing to overwrite
     '-- UsageError (ValueError)            an argument of a call is out of range
 
 PlanWarning (UserWarning): a plan that can be built and will do harm.
@@ -100,7 +101,11 @@ class RunFileError(PipelineOptError, ValueError):
     """Raised when a run file is damaged, too new, or cannot be written."""
 
 
-class OutputExistsError(PipelineOptError, ValueError):
+class OutputError(PipelineOptError):
+    """Raised when an output cannot be written: no space, no permission, no folder."""
+
+
+class OutputExistsError(OutputError, ValueError):
     """Raised instead of overwriting an output."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline_opt import runfile
-from pipeline_opt.errors import OutputExistsError
+from pipeline_opt.errors import OutputError, OutputExistsError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.record import Record
 from pipeline_opt.reports.info_bill import bill_info
@@ -103,10 +103,14 @@ def write_text(path: str | os.PathLike[str], content: str, *, force: bool = Fals
 
     Raises:
         OutputExistsError: Something is there, and `force` is not set.
+        OutputError: It cannot be written.
     """
     target = Path(path)
     if target.exists() and not force:
         raise OutputExistsError(f"{target} exists already; use force (--force) to overwrite it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(content, encoding="utf-8")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target

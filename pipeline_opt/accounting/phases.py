@@ -15,6 +15,10 @@ RARE: Final = 0.01
 """A number of threads at work that holds for less than this share of a phase's busy time is a chance meeting."""
 
 
+ENOUGH_STEPS: Final = 5
+"""Steps that a window must see to stand for others: the work near fewer may be for batches of quite another time."""
+
+
 @dataclass(frozen=True)
 class PhaseWork:
     """Work and busy seconds of a phase over the run, the same after the first batch, and the threads it had at once."""
@@ -31,7 +35,8 @@ class Scale:
     """How the trace windows stand for the run.
 
     The time until the first batch, that around the ends of epochs, and the steady steps are scaled apart: the first two by time,
-    steady steps by their number. `None` stands for a part that no window saw.
+    steady steps by their number where windows saw at least `ENOUGH_STEPS`, else by time too. `None` stands for a part that no
+    window saw.
 
     Args:
         parts: Of each part, the times within windows, its length in seconds, and what to multiply by. The first part
@@ -64,10 +69,10 @@ def read_scale(timeline: Timeline) -> Scale | None:
     seen = covered(start, end, timeline.windows)
     count = len(start)
     steps_seen = float(np.sum(seen / (end - start)))
-    by_time = tuple(_by_time(part, timeline.windows) for part in (timeline.first_batch, edges))
-    factor = 1.0 if count == 0 else count / steps_seen if steps_seen > 0 else None
-    by_steps = (intersect(steady_spans, timeline.windows), total(steady_spans), factor)
-    return Scale((*by_time, by_steps), _slowdown(float(np.sum(end - start)), float(np.sum(seen)), count, steps_seen))
+    parts = [_by_time(part, timeline.windows) for part in (timeline.first_batch, edges, steady_spans)]
+    if steps_seen >= ENOUGH_STEPS:
+        parts[-1] = (*parts[-1][:2], count / steps_seen)
+    return Scale(tuple(parts), _slowdown(float(np.sum(end - start)), float(np.sum(seen)), count, steps_seen))
 
 
 def scale_phase(intervals: Intervals, phase: int, scale: Scale) -> PhaseWork:

@@ -1,1 +1,1 @@
-"""The command line: one file a verb."""
+"""The command line: one file a verb; each parses, calls the library, prints, and sets the exit code."""

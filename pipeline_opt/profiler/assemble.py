@@ -15,6 +15,9 @@ ONE_TO_ONE = frozenset({"map", "cache", "shuffle", "prefetch", "prefetch_to_devi
 
 BATCHING = frozenset({"batch", "padded_batch", "ragged_batch"})
 
+COPYING = frozenset({"batch", "padded_batch"})
+"""Stages that cannot do without work: if the trace shows none, it did not look."""
+
 OPS_KEPT = 8
 
 
@@ -29,7 +32,7 @@ class Observed(NamedTuple):
         rows: Single elements in them.
         drained: Whether every iterator was read to its end.
         epochs: How many iterators there were.
-        scale: What to multiply the windows' seconds with to get the run's.
+        scale: What to multiply the windows' seconds with to get the run's, for stages whose elements were not counted.
         share_on_core: Of the windows' runnable thread time, the share on a core.
         no_trace: Why there is no trace, or "".
         no_model: Why there is no model, or "".
@@ -81,9 +84,12 @@ def _taken(kind: str, produced: int | None, seen: Observed) -> int | None:
 def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> StageRecord:
     cost = seen.costs[i]
     total = seen.totals.get(i)
-    work = {phase: seconds * seen.scale for phase, seconds in cost.work_s.items()}
+    # What an element costs, times the elements: windows may have seen a busier part of the run than the rest.
+    scale = elements / cost.elements if elements and cost.elements else seen.scale
+    work = {phase: seconds * scale for phase, seconds in cost.work_s.items()}
     phase = max(work, key=lambda p: work[p]) if work else info.phase
-    measured = bool(cost.elements) and not seen.no_trace
+    unseen = info.kind in COPYING and not work
+    measured = bool(cost.elements) and not seen.no_trace and not unseen
     window_work_s = sum(cost.work_s.values())
     absent = _absences(info, elements, total, seen, phase, measured)
     return StageRecord(
@@ -95,13 +101,13 @@ def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> St
         bytes_out=total.bytes_out if total else None,
         work_s=sum(work.values()) if measured else None,
         cpu_s=None if "cpu_s" in absent else sum(work.values()) * (seen.share_on_core or 0.0),
-        overhead_s=cost.overhead_s * seen.scale if measured else None,
+        overhead_s=cost.overhead_s * scale if measured else None,
         us_per_element=window_work_s / cost.elements * 1e6 if measured else None,
         parallelism=info.parallelism,
         parallelism_chosen=_chosen(info, cost, seen),
         buffer_fill=_buffer_fill(info, seen),
         phase_work_s=work,
-        ops=_costliest(cost, seen.scale),
+        ops=_costliest(cost, scale),
         absent=absent,
     )
 
@@ -111,6 +117,8 @@ def _absences(
 ) -> dict[str, str]:
     absent = {}
     untraced = seen.no_trace or "nothing of this stage happened inside a trace window"
+    if not seen.no_trace and info.kind in COPYING:
+        untraced = "TensorFlow does not trace the copying of a parallel batch"
     unmodelled = seen.no_model or "TensorFlow's model of the pipeline does not show this stage"
     if not measured:
         absent.update(dict.fromkeys(("work_s", "overhead_s", "us_per_element", "cpu_s"), untraced))

@@ -121,10 +121,9 @@ def _shifted(found: Attribution, origin_s: float, spans: tuple[Window, ...]) -> 
 
 
 def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
-    """What to multiply the windows' work with: steps of the run for each step that ended inside a window."""
-    ends = result.steps.train_end
-    inside = sum(int(((ends >= span.start_s) & (ends <= span.end_s)).sum()) for span in spans)
-    return len(ends) / inside if inside else 1.0
+    """What to multiply the windows' work with: seconds of the run for each second in a window."""
+    inside = sum(span.end_s - span.start_s for span in spans)
+    return result.wall_s / inside if inside else 1.0
 
 
 def _drained(result: LoopResult) -> bool:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from pipeline_opt.accounting import Account
 from pipeline_opt.record import Record, StageRecord
 from pipeline_opt.reports import units
+from pipeline_opt.reports.batches import is_sequential
 from pipeline_opt.reports.stage_costs import work_in
 from pipeline_opt.reports.timeline import has_consumer
 
@@ -71,8 +72,10 @@ def _sequential_map(case: Case) -> str | None:
 
 
 def _no_prefetch(case: Case) -> str | None:
-    stages = [stage for stage in case.record.stages if stage.kind != "options"]
-    if not has_consumer(case.record) or not stages or stages[-1].kind in _PREFETCHES:
+    stages = case.record.stages
+    if not has_consumer(case.record) or not stages or any(stage.kind in _PREFETCHES for stage in stages):
+        return None
+    if len(case.record.intervals) and not is_sequential(case.record):
         return None
     figures = case.figures
     gain = ""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline_opt.accounting.intervals import Spans, covered, total, union
-from pipeline_opt.record import Floats, Record, Window
+from pipeline_opt.record import PHASES, Floats, Record, Window
 from pipeline_opt.reports.spans import Span, clip, gaps, pairs
 from pipeline_opt.reports.stage_costs import batch_size, batch_wise, work_in
 from pipeline_opt.reports.timeline import phase_intervals, window_set
@@ -32,25 +32,18 @@ class Block(NamedTuple):
 def host_blocks(record: Record, phase: str, span: Span) -> tuple[Block, ...]:
     """The blocks of extract or transform that touch `span`, from the trace windows.
 
-    In a run without overlap, work belongs to the batch that the consumer is waiting for. With overlap, the phase's
-    thread-seconds are laid end to end and cut into equal parts, one for each batch made between two counts of
-    the stage's elements; a cut moves to the longest pause near it. So the numbers are exact in the first case and
-    good to a batch or so in the second.
+    In a run without overlap, work belongs to the batch that the consumer is waiting for. With overlap, the phase's work
+    in a window is cut into equal parts, one for each batch made meanwhile, and a cut moves to the longest pause near it.
+    So numbers are exact in the first case, and good to a batch or so in the second.
     """
-    start, end = phase_intervals(record, phase)
-    waits = record.steps.wait_end
     sequential = is_sequential(record)
     blocks: list[Block] = []
     for window in record.windows:
-        inside = clip(start, end, window.start_s, window.end_s)
-        if window.start_s >= span[1] or window.end_s <= span[0] or not len(inside[0]):
+        busy = union(*clip(*phase_intervals(record, phase), window.start_s, window.end_s))
+        if window.start_s >= span[1] or window.end_s <= span[0] or not len(busy[0]):
             continue
-        if sequential:
-            first = int(np.searchsorted(waits, window.start_s, side="right"))
-            edges = waits[first:][waits[first:] < window.end_s]
-        else:
-            edges, first = _edges(_batches_made(record, phase, window), *inside)
-        blocks += _cut(union(*inside), edges, first + 1, span)
+        edges, first = _waits(record, window) if sequential else _edges(record, phase, window, busy)
+        blocks += _cut(busy, edges, first + 1, span)
     return tuple(blocks)
 
 
@@ -66,33 +59,58 @@ def is_sequential(record: Record) -> bool:
     return (total(busy) - while_waiting) / elsewhere < SEQUENTIAL * while_waiting / watched_wait
 
 
-def _edges(made: tuple[Floats, Floats], start: Floats, end: Floats) -> tuple[Floats, int]:
+def _waits(record: Record, window: Window) -> tuple[Floats, int]:
+    """When the consumer began to wait for a further batch, and the batches that it had asked for before these."""
+    begun = record.steps.wait_start
+    first = max(1, int(np.searchsorted(begun, window.start_s, side="right")))
+    return begun[first:][begun[first:] < window.end_s], first - 1
+
+
+def _edges(record: Record, phase: str, window: Window, busy: Spans) -> tuple[Floats, int]:
     """Times at which the work for one batch ends and that for the next begins, and the batches made before them."""
-    at, count = made
-    times, work = _cumulative(start, end)
-    count, kept = np.unique(count, return_index=True)
-    whole = np.arange(np.floor(count[0]) + 1, np.ceil(count[-1]))
-    done = np.interp(whole, count, np.interp(at, times, work)[kept])
-    pauses = gaps(union(start, end), float(start[0]), float(np.max(end)))
-    edges = _snapped(done, np.interp(pauses[0], times, work), *pauses)
-    inside = np.isnan(edges)
-    edges[inside] = np.interp(done[inside], work, times)
-    return edges, int(np.floor(count[0]))
+    stage = _main_stage(record, phase)
+    at, made = _batches_made(record, stage, window)
+    times, done = _progress(record, phase, stage, window, float(made[-1] - made[0]))
+    made, kept = np.unique(made, return_index=True)
+    whole = np.arange(np.floor(made[0]) + 1, np.ceil(made[-1]))
+    cuts = np.interp(whole, made, np.interp(at, times, done)[kept])
+    pauses = gaps(busy, float(busy[0][0]), float(busy[1][-1]))
+    edges = _snapped(cuts, np.interp(pauses[0], times, done), pauses)
+    rest = np.isnan(edges)
+    edges[rest] = np.interp(cuts[rest], done, times)
+    return edges, int(np.floor(made[0]))
 
 
-def _snapped(done: Floats, work: Floats, start: Floats, end: Floats) -> Floats:
-    """The start of the longest pause within half a batch's work of each cut; NaN where there is none worth it."""
-    chosen = np.full(len(done), np.nan)
-    if len(done) < 2 or not len(start):
+def _snapped(cuts: Floats, done: Floats, pauses: Spans) -> Floats:
+    """The start of the longest pause within half a batch of each cut; NaN where there is none worth it."""
+    chosen = np.full(len(cuts), np.nan)
+    if len(cuts) < 2 or not len(done):
         return chosen
-    batch = float(np.median(np.diff(done)))
-    longest = np.quantile(end - start, 1 - min(1.0, 2 * len(done) / len(start))) if len(start) else 0.0
-    for i, at in enumerate(done):
-        near = np.arange(np.searchsorted(work, at - batch / 2), np.searchsorted(work, at + batch / 2))
-        near = near[end[near] - start[near] >= max(longest, batch / 50)]
+    seconds, batch = pauses[1] - pauses[0], float(np.median(np.diff(cuts)))
+    # Of as many pauses as there are cuts, twice over, the shortest; and no shorter than a blink of a batch.
+    among = float(np.quantile(seconds, 1 - min(1.0, 2 * len(cuts) / len(seconds))))
+    worth = max(among, 0.02 * float(pauses[1][-1] - pauses[0][0]) / len(cuts))
+    for i, cut in enumerate(cuts):
+        near = np.arange(np.searchsorted(done, cut - batch / 2), np.searchsorted(done, cut + batch / 2))
+        near = near[seconds[near] >= worth]
         if len(near):
-            chosen[i] = start[near[np.argmax(end[near] - start[near])]]
+            chosen[i] = pauses[0][near[np.argmax(seconds[near])]]
     return chosen
+
+
+def _progress(record: Record, phase: str, stage: int | None, window: Window, batches: float) -> tuple[Floats, Floats]:
+    """Times in a window, and what the phase had done by then, in a unit of its own.
+
+    Intervals of the main stage, where there is about one for an element or more: how long each takes varies with what
+    else runs. Else thread-seconds.
+    """
+    every = record.intervals
+    mine = (every.stage == stage) & (every.phase == PHASES.index(phase))
+    begun = every.start[mine & (every.start >= window.start_s) & (every.start < window.end_s)]
+    if stage is not None and len(begun) >= 0.8 * batches * _per_batch(record, stage) > 0:
+        times = np.concatenate((begun, [window.end_s]))
+        return times, np.arange(len(times), dtype=np.float64)
+    return _cumulative(*clip(*phase_intervals(record, phase), window.start_s, window.end_s))
 
 
 def _cumulative(start: Floats, end: Floats) -> tuple[Floats, Floats]:
@@ -106,21 +124,20 @@ def _cumulative(start: Floats, end: Floats) -> tuple[Floats, Floats]:
     return times[kept], work
 
 
-def _batches_made(record: Record, phase: str, window: Window) -> tuple[Floats, Floats]:
+def _batches_made(record: Record, stage: int | None, window: Window) -> tuple[Floats, Floats]:
     """Times in a window, its start and end among them, and how many batches the phase had made by then.
 
     From the sampled counts of the stage's elements where there are any. Else what was delivered by then plus what was
     made in excess at the end of the run: buffers that are full stay so, and empty ones too.
     """
-    stage = _main_stage(record, phase)
-    per_batch = 1.0 if stage in batch_wise(record) else batch_size(record)
-    counted = next((k for k in record.knobs if k.stage == stage and k.knob == "elements"), None)
+    name = None if stage is None else record.stages[stage].name
+    counted = next((k for k in record.knobs if k.stage == name and k.knob == "elements"), None)
     ends = np.concatenate(([0.0], record.steps.wait_end))
-    if counted is not None and len(counted.value) and np.all(np.diff(counted.value) >= 0):
-        times, made = counted.time_s, counted.value / per_batch
+    if stage is not None and counted is not None and len(counted.value) and np.all(np.diff(counted.value) >= 0):
+        times, made = counted.time_s, counted.value / _per_batch(record, stage)
     else:
-        total = next((s.elements for s in record.stages if s.name == stage), None)
-        lead = max(0.0, (total or 0) / per_batch - len(record.steps))
+        total = None if stage is None else record.stages[stage].elements
+        lead = max(0.0, total / _per_batch(record, stage) - len(record.steps)) if stage is not None and total else 0.0
         every = np.unique(np.append(np.arange(0, len(ends), ANCHOR), len(ends) - 1))
         times, made = ends[every], every + lead * (every > 0)
     at = np.concatenate(([window.start_s], times[(times > window.start_s) & (times < window.end_s)], [window.end_s]))
@@ -129,9 +146,15 @@ def _batches_made(record: Record, phase: str, window: Window) -> tuple[Floats, F
     return at, np.maximum.accumulate(np.maximum(np.interp(at, times, made), delivered))
 
 
-def _main_stage(record: Record, phase: str) -> str | None:
-    stages = [s for s in record.stages if work_in(s, phase)]
-    return max(stages, key=lambda s: work_in(s, phase)).name if stages else None
+def _main_stage(record: Record, phase: str) -> int | None:
+    """The stage, by its place, with most of the phase's work."""
+    work = [work_in(stage, phase) for stage in record.stages]
+    return int(np.argmax(work)) if any(work) else None
+
+
+def _per_batch(record: Record, stage: int) -> float:
+    """How many of the stage's elements go into a batch."""
+    return 1.0 if record.stages[stage].name in batch_wise(record) else batch_size(record)
 
 
 def _cut(busy: Spans, edges: Floats, first: int, span: Span) -> list[Block]:

@@ -11,6 +11,7 @@ from pipeline_opt.errors import UsageError
 from pipeline_opt.record import Record
 from pipeline_opt.reports.info_stages import cost_us
 from pipeline_opt.reports.stage_costs import batch_wise, total_work
+from pipeline_opt.summary import speedup
 
 
 class StageRow(NamedTuple):
@@ -88,7 +89,7 @@ def compare_rows(records: Mapping[str, Record]) -> tuple[VariantRow, ...]:
     if not records:
         raise UsageError("compare: no runs given; valid: one or more")
     figures = {name: account(record) for name, record in records.items()}
-    first = next(iter(figures.values())).elements_per_s
+    first = next(iter(records.values()))
     return tuple(
         VariantRow(
             variant=name,
@@ -98,7 +99,7 @@ def compare_rows(records: Mapping[str, Record]) -> tuple[VariantRow, ...]:
             first_batch_s=each.first_batch_s,
             elements_per_s=each.elements_per_s,
             bytes_per_s=each.bytes_per_s,
-            speedup=each.elements_per_s / first if first and each.elements_per_s is not None else None,
+            speedup=speedup(records[name], first),
             utilization_percent=each.utilization_percent,
             accelerator_idle_s=each.accelerator_idle_s,
             sequential_s=each.sequential_s,

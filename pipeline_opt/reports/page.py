@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from pipeline_opt.accounting import Account, account
 from pipeline_opt.errors import UsageError
@@ -27,6 +26,9 @@ from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, p
 from pipeline_opt.reports.timeline import has_consumer
 from pipeline_opt.reports.verdict import Verdict, judge
 from pipeline_opt.reports.words import GLOSSARY
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LARGEST_SVG: Final = 600_000
 """Characters; a larger figure is embedded as an image, so that the page stays below 2 MB."""
