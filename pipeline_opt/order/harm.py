@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.order.position import Position, after, start
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.sources import OpaqueDataset
 from pipeline_opt.stages import (
     Cache,
     FlatMap,
@@ -235,6 +236,8 @@ def _no_prefetch_at_end(plan: Plan) -> Iterator[Harm]:
     stages = [stage for stage in plan.stages if not isinstance(stage, Options)]
     last = stages[-1] if stages else None
     if isinstance(last, PrefetchToDevice) or (isinstance(last, Prefetch) and last.buffer_size != 0):
+        return
+    if last is None and isinstance(plan.source, OpaqueDataset):
         return
     where = last.name if last else "source"
     effect = "making a batch and the training step take turns, unless TensorFlow adds a prefetch by itself"
