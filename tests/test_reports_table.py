@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from fakes import naive, no_steps, pipelined, record
+
+from pipeline_opt.errors import UsageError
+from pipeline_opt.record import StageRecord
+from pipeline_opt.reports.info_table import compare_rows, stage_rows
+from pipeline_opt.reports.stage_costs import batch_wise, threads_of, work_in
+from pipeline_opt.reports.table import compare_table, stage_table
+
+STAGE_COLUMNS = [
+    "stage", "kind", "phase", "per", "elements", "us_per_element", "work_s", "cpu_s", "overhead_s", "work_percent",
+    "parallelism", "chosen", "buffer_fill", "bytes_in", "bytes_out",
+]  # fmt: skip
+
+
+def test_stage_table_has_its_columns_in_order_and_one_row_a_stage() -> None:
+    table = stage_table(pipelined())
+
+    assert list(table.columns) == STAGE_COLUMNS
+    assert list(table["stage"]) == ["interleave", "decode", "batch", "prefetch"]
+    assert list(table["per"]) == ["element", "element", "batch", "batch"]
+    assert list(table["parallelism"][:2]) == ["auto", "auto"]
+    assert table["work_percent"].sum() == pytest.approx(100)
+
+
+def test_what_is_not_known_is_missing_and_not_zero() -> None:
+    table = stage_table(record(stages=(StageRecord("read", "interleave", "extract"),)))
+    assert table.loc[0, "stage":"phase"].tolist() == ["read", "interleave", "extract"]  # type: ignore[misc]
+    assert table.loc[0, ["elements", "work_s", "chosen", "work_percent", "parallelism"]].isna().all()
+    assert str(table["elements"].dtype) == "Int64"
+
+
+def test_a_record_without_stages_gives_an_empty_table_with_columns() -> None:
+    table = stage_table(no_steps())
+    assert (len(table), list(table.columns)) == (0, STAGE_COLUMNS)
+
+
+def test_compare_table_has_a_column_for_each_cause() -> None:
+    table = compare_table({"naive": naive(), "pipelined": pipelined(), "none": no_steps()})
+
+    assert list(table["variant"]) == ["naive", "pipelined", "none"]
+    assert table.loc[1, "speedup"] == pytest.approx(0.086 / 0.038)
+    assert table.loc[0, "stall_load_s"] == pytest.approx(0.064)
+    assert list(table.columns[:4]) == ["variant", "steps", "elements", "wall_s"]
+    assert pd.isna(table.loc[2, "elements_per_s"])
+
+
+def test_comparing_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="no runs given"):
+        compare_table({})
+    with pytest.raises(UsageError, match="no runs given"):
+        compare_rows({})
+
+
+def test_stages_after_a_batch_count_batches_until_they_are_taken_apart() -> None:
+    kinds = ("map", "batch", "map", "unbatch", "shuffle", "padded_batch", "prefetch")
+    run = record(stages=tuple(StageRecord(f"{kind}{i}", kind, "transform") for i, kind in enumerate(kinds)))
+    assert batch_wise(run) == {"batch1", "map2", "padded_batch5", "prefetch6"}
+    assert [row.per for row in stage_rows(run)].count("batch") == 4
+
+
+def test_work_and_threads_of_a_stage() -> None:
+    both = StageRecord("m", "map", "transform", work_s=3.0, phase_work_s={"extract": 1.0, "transform": 2.0})
+    assert (work_in(both, "extract"), work_in(both, "load")) == (1.0, 0.0)
+    assert work_in(StageRecord("m", "map", "transform", work_s=3.0), "transform") == 3.0
+    assert work_in(StageRecord("m", "map", "transform"), "transform") == 0.0
+    threads = [
+        threads_of(StageRecord("m", "map", "transform", parallelism=given, parallelism_chosen=chosen), 4.0)
+        for given, chosen in ((None, None), (3, None), ("auto", None), ("auto", 2))
+    ]
+    assert threads == [1.0, 3.0, 4.0, 2.0]
