@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_opt.profiler.assemble import Observed, count_elements, stage_records
+from pipeline_opt.profiler.assemble import Observed, count_elements, share_on_core, stage_records
 from pipeline_opt.profiler.attribution import StageCost
 from pipeline_opt.profiler.sampler import Totals
 from pipeline_opt.profiler.stagemap import StageInfo, StageMap
@@ -92,3 +92,14 @@ def test_chosen_parallelism_and_buffer_fill_come_from_the_model() -> None:
     assert records[2].parallelism == 2
     assert records[2].parallelism_chosen == 2
     assert records[4].buffer_fill == pytest.approx(75.0)
+
+
+def test_share_on_core_is_what_the_process_used_of_the_work() -> None:
+    busy, reading = StageCost(), StageCost()
+    busy.work_s["transform"], busy.overhead_s = 1.8, 0.2
+    assert share_on_core([busy], 1.5) == pytest.approx(0.75)
+    assert share_on_core([busy], 2.6) == 1.0, "the rest was Python's"
+    assert share_on_core([busy], None) is None
+    assert share_on_core([StageCost()], 1.0) is None
+    reading.work_s["extract"] = 1.0
+    assert share_on_core([busy, reading], 1.5) is None, "waiting for storage is off a core, too"

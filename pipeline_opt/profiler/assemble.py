@@ -20,6 +20,9 @@ COPYING = frozenset({"batch", "padded_batch"})
 
 OPS_KEPT = 8
 
+MOST_EXTRACT = 0.1
+"""Share of extract in all work up to which waiting for storage is too rare to matter for CPU time."""
+
 
 class Observed(NamedTuple):
     """Everything that was seen of a run's stages.
@@ -33,7 +36,7 @@ class Observed(NamedTuple):
         drained: Whether every iterator was read to its end.
         epochs: How many iterators there were.
         scale: What to multiply the windows' seconds with to get the run's, for stages whose elements were not counted.
-        share_on_core: Of the windows' runnable thread time, the share on a core.
+        share_on_core: Of the stages' thread-seconds, the share on a core; None if it cannot be told.
         no_trace: Why there is no trace, or "".
         no_model: Why there is no model, or "".
     """
@@ -49,6 +52,24 @@ class Observed(NamedTuple):
     share_on_core: float | None
     no_trace: str
     no_model: str
+
+
+def share_on_core(costs: list[StageCost], on_core_s: float | None) -> float | None:
+    """Of the thread-seconds that stages worked, the share that the process's CPU time can account for.
+
+    With more threads at work than cores, each is off its core for part of its work; the kernel tells the total, and the trace
+    does not tell whose it was, so that all get the same share. Where much of the work reads storage, threads are off their core
+    for another reason, and nothing can be said.
+
+    Args:
+        costs: What the windows saw.
+        on_core_s: CPU seconds of the process while they were open.
+    """
+    work_s = sum(sum(cost.work_s.values()) + cost.overhead_s for cost in costs)
+    extract_s = sum(cost.work_s.get("extract", 0.0) for cost in costs)
+    if on_core_s is None or work_s <= 0 or extract_s > MOST_EXTRACT * work_s:
+        return None
+    return min(1.0, on_core_s / work_s)
 
 
 def stage_records(stages: StageMap, seen: Observed) -> tuple[StageRecord, ...]:
@@ -125,7 +146,7 @@ def _absences(
     elif phase == "extract":
         absent["cpu_s"] = "the trace does not tell waiting for storage from computing"
     elif seen.share_on_core is None:
-        absent["cpu_s"] = "the kernel keeps no counters of thread time"
+        absent["cpu_s"] = "the kernel keeps no counters of thread time, or waiting for storage hides what was off a core"
     if elements is None:
         absent["elements"] = unmodelled
     if total is None:

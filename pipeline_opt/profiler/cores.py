@@ -1,56 +1,41 @@
-"""How much of their runnable time this process's threads spent on a core, as the kernel counts it."""
+"""How long this process's threads were on a core, as the kernel counts it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 TASKS = Path("/proc/self/task")
 
-
-class CoreTime(NamedTuple):
-    """Nanoseconds of one thread: on a core, and ready to run but waiting for one."""
-
-    on_core: int
-    waiting: int
-
-
-Counters = dict[str, CoreTime]
-"""The threads alive at some moment, by their number."""
+Counters = dict[str, int]
+"""Nanoseconds on a core so far of the threads alive at some moment, by their number."""
 
 
 def core_times(tasks: Path = TASKS) -> Counters:
-    """Read the scheduler's counters of every thread; empty where the kernel does not keep them."""
+    """Read the scheduler's counter of every thread; empty where the kernel does not keep them."""
     counters: Counters = {}
     try:
         with os.scandir(tasks) as threads:
             for thread in threads:
-                read = _read(Path(thread.path) / "schedstat")
-                if read is not None:
-                    counters[thread.name] = read
+                nanoseconds = _read(Path(thread.path) / "schedstat")
+                if nanoseconds is not None:
+                    counters[thread.name] = nanoseconds
     except OSError:
         return {}
     return counters
 
 
-def share_on_core(spans: list[tuple[Counters, Counters]]) -> float | None:
-    """Of the time in which threads were ready to run, the share that they ran, over some spans; None if unknown.
+def on_core_s(spans: list[tuple[Counters, Counters]]) -> float | None:
+    """Seconds on a core over some spans, all threads together; None if the kernel does not tell.
 
     A thread that began inside a span counts from zero; of one that ended inside it nothing is known.
     """
-    on_core = waiting = 0
-    for begin, end in spans:
-        for thread, now in end.items():
-            before = begin.get(thread, CoreTime(0, 0))
-            on_core += now.on_core - before.on_core
-            waiting += now.waiting - before.waiting
-    return on_core / (on_core + waiting) if on_core > 0 else None
+    nanoseconds = sum(now - begin.get(thread, 0) for begin, end in spans for thread, now in end.items())
+    return nanoseconds * 1e-9 if nanoseconds > 0 else None
 
 
-def _read(file: Path) -> CoreTime | None:
+def _read(file: Path) -> int | None:
     try:
-        on_core, waiting, *_ = file.read_text().split()
-        return CoreTime(int(on_core), int(waiting))
-    except (OSError, ValueError):
+        return int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
         return None

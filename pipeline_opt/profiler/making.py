@@ -12,7 +12,7 @@ from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import machine
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.profiler.assemble import Observed, stage_records
+from pipeline_opt.profiler.assemble import Observed, share_on_core, stage_records
 from pipeline_opt.profiler.attribution import Attribution, attribute
 from pipeline_opt.profiler.observer import Observer
 from pipeline_opt.profiler.step_log import LoopResult
@@ -42,7 +42,7 @@ def make_record(
         drained=_drained(result),
         epochs=len(result.epoch_starts),
         scale=_scale(spans, result),
-        share_on_core=observer.share_on_core,
+        share_on_core=share_on_core(found.costs, observer.on_core_s),
         no_trace=_no_trace(trace, observer, windows),
         no_model=observer.sampler.refusal or "",
     )

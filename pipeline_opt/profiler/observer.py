@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline_opt.clock import Clock
-from pipeline_opt.profiler.cores import Counters, core_times, share_on_core
+from pipeline_opt.profiler.cores import Counters, core_times, on_core_s
 from pipeline_opt.profiler.pacing import Pacing
 from pipeline_opt.profiler.sampler import ModelSampler
 from pipeline_opt.profiler.stagemap import StageMap
@@ -73,9 +73,9 @@ class Observer:
         return [window for window in windows if window is not None]
 
     @property
-    def share_on_core(self) -> float | None:
-        """Of the windows' runnable thread time, the share on a core."""
-        return share_on_core(self._core_spans)
+    def on_core_s(self) -> float | None:
+        """Seconds that the process's threads were on a core while windows were open."""
+        return on_core_s(self._core_spans)
 
     @property
     def problems(self) -> list[str]:

@@ -29,7 +29,10 @@ class StageBar(NamedTuple):
 
 
 class StagesInfo(NamedTuple):
-    """Stages in the order of the plan; those without known cost are in `unknown` with why. `reason`: why there are none."""
+    """Stages that cost something, in the order of the plan; `unknown` names those whose cost is not known, with why.
+
+    `reason` says why there are no bars at all.
+    """
 
     bars: tuple[StageBar, ...]
     unknown: tuple[tuple[str, str], ...]
@@ -48,7 +51,7 @@ def stages_info(record: Record) -> StagesInfo:
     bars = tuple(
         _bar(stage, costs[stage.name], 100 * costs[stage.name] / total if total else 0.0, _traced_s(record, index))
         for index, stage in enumerate(record.stages)
-        if stage.name in costs
+        if costs.get(stage.name, 0.0) > 0
     )
     unknown = tuple(
         (stage.name, stage.absent.get("work_s") or stage.absent.get("us_per_element") or "not measured")

@@ -36,12 +36,14 @@ def plot_stages(info: StagesInfo) -> Figure:
         _draw_stage(axes, bar, -row, scale)
     axes.set_xlim(0, 1.2 * longest)
     axes.set_ylim(-rows + 0.4, 0.5)
-    axes.set_yticks([-row for row in range(rows)], [_short(bar.stage, 24) for bar in info.bars])
+    axes.set_yticks([-row for row in range(rows)], [_short(bar.stage, 20) for bar in info.bars])
     axes.set_xlabel(f"work for one element, {unit} of thread time")
     _finish(axes)
     phases = [phase for phase in PHASE_COLORS if any(bar.phase == phase for bar in info.bars)]
     handles = [Patch(color=phase_color(phase), label=phase) for phase in phases]
-    handles.append(Patch(color=SLATE, label="of it on a core (cpu)"))
+    if any(part.op is not None for bar in info.bars for part in bar.parts):
+        handles.append(Patch(facecolor=tint(NEUTRAL, 0.16), edgecolor=NEUTRAL, label="outside its costliest ops"))
+    handles.append(Patch(color=SLATE, label="on a core (cpu)"))
     figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.98, 1.0))
     if info.unknown:
         text = "not known: " + "; ".join(f"{_short(name, 24)} ({reason})" for name, reason in info.unknown)
@@ -59,7 +61,7 @@ def _draw_stage(axes: Axes, bar: StageBar, y: int, scale: float) -> None:
         axes.barh(y - 0.05, bar.cpu_us * scale, 0.09, color=SLATE, edgecolor="none")
     value = f"{units.seconds(bar.us * 1e-6)}  ({units.percent(bar.share_percent)})"
     axes.annotate(value, (left, y + 0.18), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
-    known = [part for part in bar.parts if part.op is not None]
+    known = [part for part in bar.parts if part.op is not None and part.us >= 0.01 * bar.us]
     if known and bar.us > 0:
         ops = ",  ".join(f"{_short(str(part.op), 28)} {units.percent(100 * part.us / bar.us)}" for part in known)
         axes.annotate(ops, (0, y - 0.24), (1, 0), textcoords="offset points", va="center", fontsize=7.5, color=MUTED)
@@ -208,4 +210,8 @@ def _micro_unit(us: float) -> tuple[float, str]:
 
 
 def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """The text with its middle left out, since names that begin alike often end differently."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
