@@ -34,6 +34,7 @@ from pipeline_opt.reports.info_overlap import overlap_info
 from pipeline_opt.reports.info_stages import Part, StageBar, StagesInfo, stages_info
 from pipeline_opt.reports.palette import NEUTRAL, PHASE_COLORS
 from pipeline_opt.reports.plots import plot_bill, plot_compare, plot_knobs, plot_overlap, plot_stages, to_png, to_svg
+from pipeline_opt.reports.plots_style import shortened
 
 RUNS = (naive, pipelined, partial, one_step, no_steps, long_run, windowed, drained, untraced)
 
@@ -243,6 +244,13 @@ def test_every_figure_of_every_kind_of_run_is_drawn(run: Callable[[], Record]) -
         plot_compare(compare_info({"a": [run()], "b": [run()]})),
     ):
         assert texts(figure)
+
+
+def test_long_names_keep_their_beginning_and_end() -> None:
+    assert shortened("decode", 20) == "decode"
+    assert shortened("a_stage_with_a_very_long_name_7", 20) == "a_stage_wi…ng_name_7"
+    info = overlap_info({"a variant with a very long name": naive(steps=30)})
+    assert "a variant…ong name" in texts(plot_overlap(info))
 
 
 def test_drawing_leaves_the_users_settings_alone_and_ignores_them() -> None:

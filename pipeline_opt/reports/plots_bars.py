@@ -15,7 +15,7 @@ from pipeline_opt.reports.info_bill import BillInfo
 from pipeline_opt.reports.info_compare import CompareInfo
 from pipeline_opt.reports.info_stages import StageBar, StagesInfo
 from pipeline_opt.reports.palette import NEUTRAL, PHASE_COLORS, cause_color, phase_color, tint
-from pipeline_opt.reports.plots_style import LINE, MUTED, TEXT, empty_figure, new_figure, note, styled
+from pipeline_opt.reports.plots_style import LINE, MUTED, TEXT, empty_figure, new_figure, note, shortened, styled
 
 SLATE: Final = "#4A5A6A"
 SHADES: Final = (1.0, 0.72, 0.5, 0.34)
@@ -36,7 +36,7 @@ def plot_stages(info: StagesInfo) -> Figure:
         _draw_stage(axes, bar, -row, scale)
     axes.set_xlim(0, 1.2 * longest)
     axes.set_ylim(-rows + 0.4, 0.5)
-    axes.set_yticks([-row for row in range(rows)], [_short(bar.stage, 20) for bar in info.bars])
+    axes.set_yticks([-row for row in range(rows)], [shortened(bar.stage, 20) for bar in info.bars])
     axes.set_xlabel(f"work for one element, {unit} of thread time")
     _finish(axes)
     phases = [phase for phase in PHASE_COLORS if any(bar.phase == phase for bar in info.bars)]
@@ -46,8 +46,8 @@ def plot_stages(info: StagesInfo) -> Figure:
     handles.append(Patch(color=SLATE, label="on a core (cpu)"))
     figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.98, 1.0))
     if info.unknown:
-        text = "not known: " + "; ".join(f"{_short(name, 24)} ({reason})" for name, reason in info.unknown)
-        figure.text(0.16, 0.03, _short(text, 150), fontsize=7.5, color=MUTED)
+        text = "not known: " + "; ".join(f"{shortened(name, 24)} ({reason})" for name, reason in info.unknown)
+        figure.text(0.16, 0.03, shortened(text, 150), fontsize=7.5, color=MUTED)
     return figure
 
 
@@ -63,7 +63,7 @@ def _draw_stage(axes: Axes, bar: StageBar, y: int, scale: float) -> None:
     axes.annotate(value, (left, y + 0.18), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     known = [part for part in bar.parts if part.op is not None and part.us >= 0.01 * bar.us]
     if known and bar.us > 0:
-        ops = ",  ".join(f"{_short(str(part.op), 28)} {units.percent(100 * part.us / bar.us)}" for part in known)
+        ops = ",  ".join(f"{shortened(str(part.op), 28)} {units.percent(100 * part.us / bar.us)}" for part in known)
         axes.annotate(ops, (0, y - 0.24), (1, 0), textcoords="offset points", va="center", fontsize=7.5, color=MUTED)
 
 
@@ -108,7 +108,7 @@ def plot_compare(info: CompareInfo) -> Figure:
         speed, [v.throughput for v in info.variants], SLATE, [_speed_label(info, row) for row in range(rows)]
     )
     speed.set_xlabel("elements per second")
-    speed.set_yticks([-row for row in range(rows)], [_short(v.name, 16) for v in info.variants])
+    speed.set_yticks([-row for row in range(rows)], [shortened(v.name, 16) for v in info.variants])
     if use is not None:
         labels = [units.percent(v.utilization.value) if v.utilization else "" for v in info.variants]
         _draw_estimates(use, [v.utilization for v in info.variants], PHASE_COLORS["train"], labels)
@@ -207,11 +207,3 @@ def _micro_unit(us: float) -> tuple[float, str]:
     if us >= 2e6:
         return 1e-6, "seconds"
     return (1e-3, "milliseconds") if us >= 2e3 else (1.0, "microseconds")
-
-
-def _short(text: str, length: int) -> str:
-    """The text with its middle left out, since names that begin alike often end differently."""
-    if len(text) <= length:
-        return text
-    tail = (length - 1) // 2
-    return f"{text[: length - 1 - tail]}…{text[-tail:]}"

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline_opt.reports import units
 from pipeline_opt.reports.info_knobs import KnobRow, KnobsInfo
 from pipeline_opt.reports.palette import NEUTRAL, tint
-from pipeline_opt.reports.plots_style import MUTED, TEXT, empty_figure, new_figure, styled
+from pipeline_opt.reports.plots_style import MUTED, TEXT, empty_figure, new_figure, shortened, styled
 
 LEFT, RIGHT = 0.2, 0.9
 
@@ -56,7 +56,6 @@ def _draw_row(axes: Axes, row: KnobRow) -> None:
 
 
 def _label(axes: Axes, stage: str, knob: str, *, x: float, offset: int) -> None:
-    name = stage if len(stage) <= 20 else stage[:19] + "…"
-    for text, color, weight, above in ((name, TEXT, "bold", 6), (knob, MUTED, "normal", -6)):
+    for text, color, weight, above in ((shortened(stage, 20), TEXT, "bold", 6), (knob, MUTED, "normal", -6)):
         axes.annotate(text, (x, 0.5), (offset, above), xycoords="axes fraction", textcoords="offset points", ha="right",
                       va="center", fontsize=8, color=color, fontweight=weight, annotation_clip=False)  # fmt: skip

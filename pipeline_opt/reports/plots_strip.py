@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from pipeline_opt.reports.info_overlap import OverlapInfo, Panel, Strip
 from pipeline_opt.reports.palette import phase_color
-from pipeline_opt.reports.plots_style import LEFT, NOT_TRACED, RIGHT, TEXT, beside, note
+from pipeline_opt.reports.plots_style import LEFT, NOT_TRACED, RIGHT, TEXT, beside, note, shortened
 
 STRIP_IN: Final = 0.62
 GAP_IN: Final = 0.12
@@ -58,4 +58,4 @@ def _draw_strip(axes: Axes, panel: Panel, strip: Strip) -> None:
     frame = Rectangle((panel.span[0], 0), panel.span[1] - panel.span[0], len(phases), fill=False, edgecolor=TEXT)
     frame.set_clip_on(False)
     axes.add_patch(frame)
-    beside(axes, len(phases) / 2, panel.variant, fontweight="bold")
+    beside(axes, len(phases) / 2, shortened(panel.variant, 18), fontweight="bold")

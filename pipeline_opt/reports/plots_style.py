@@ -104,6 +104,14 @@ def text_width_pt(text: str, fontsize: float) -> float:
     return 0.62 * len(text) * fontsize
 
 
+def shortened(text: str, length: int) -> str:
+    """The text with its middle left out if it is too long, since names that begin alike often end differently."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
+
+
 def to_png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as PNG."""
     out = io.BytesIO()

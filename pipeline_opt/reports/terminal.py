@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rich import box
+from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.panel import Panel
@@ -145,16 +146,15 @@ def _split(record: Record, figures: Account) -> dict[str, float]:
     return {name: seconds for name, seconds in split.items() if seconds > 0}
 
 
-def _legend(split: Mapping[str, float]) -> Text:
+def _legend(split: Mapping[str, float]) -> Columns:
+    """What the colours of the bar stand for; an entry is never broken."""
     total = sum(split.values())
-    legend = Text()
+    entries = []
     for name, seconds in split.items():
         label = "computes" if name == "train" else f"waits: {name}"
-        entry = f"{label} {units.seconds(seconds)} ({units.percent(100 * seconds / total)})"
-        legend.append("■\u00a0", style=_part_color(name))
-        legend.append(entry.replace(" ", "\u00a0") + "   ")
-    legend.rstrip()
-    return legend
+        text = f"{label} {units.seconds(seconds)} ({units.percent(100 * seconds / total)})"
+        entries.append(_swatch(text, _part_color(name)))
+    return Columns(entries, padding=(0, 3))
 
 
 def _part_color(name: str) -> str:
