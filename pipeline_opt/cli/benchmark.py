@@ -1,0 +1,177 @@
+"""`pipeline-opt benchmark`: run the same work naively and pipelined, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pipeline_opt.benchmark import benchmark as benchmark_plans
+from pipeline_opt.benchmark import variants as variants_of
+from pipeline_opt.cli import options as o
+from pipeline_opt.cli.console import Output, note, progress_bar
+from pipeline_opt.cli.measuring import NONE, Measuring, RunProgress, accelerator_of, limits_of
+from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
+from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
+from pipeline_opt.cli.startup import load_tensorflow
+from pipeline_opt.cli.targets import make_pipeline, plan_options
+from pipeline_opt.errors import PipelineOptError, UsageError
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.order import harms
+from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.plan import Plan
+from pipeline_opt.profiler.loop import Limits
+from pipeline_opt.record import Record
+from pipeline_opt.sources import Images, OpaqueDataset
+from pipeline_opt.stages import Map
+from pipeline_opt.summary import benchmark_summary
+
+terminal = lazy_module("pipeline_opt.reports.terminal")
+page = lazy_module("pipeline_opt.reports.page")
+synth = lazy_module("pipeline_opt.synth")
+
+EXAMPLES: Final = (
+    "pipeline-opt benchmark",
+    "pipeline-opt benchmark data --accelerator 20ms@25GB/s --steps 200",
+    "pipeline-opt benchmark data --order interleave,map,batch,prefetch --epochs 1",
+)
+
+VARIANTS: Final = ("naive", "autotune", "pipelined")
+"""What a benchmark can run, the baseline first."""
+
+LIMITS: Final = Limits(steps=100, seconds=15.0)
+"""Without any limit given: the same work for all, and an end to it where one of them is slow."""
+
+FOR_IMAGES: Final = "h100-resnet50"
+FOR_OTHERS: Final = "20ms@25GB/s"
+
+
+def run(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Data: files, folders, globs; or FILE.py:FUNCTION that returns a Pipeline, or a plan as a TOML file. "
+            "Without any, about 200 MB of JPEG shards, made once and kept in the cache folder.",
+        ),
+    ] = None,
+    config: o.Config = None,
+    order: o.Order = None,
+    file_format: o.Format = None,
+    maps: o.Maps = None,
+    random_maps: o.RandomMaps = None,
+    batch_size: o.BatchSize = None,
+    shuffle_buffer: o.ShuffleBuffer = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            "--accelerator",
+            metavar="SPEC",
+            help=f"{o.ACCELERATOR_HELP} {FOR_IMAGES} for images and {FOR_OTHERS} for others unless given.",
+        ),
+    ] = None,
+    in_flight: o.InFlight = None,
+    steps: o.Steps = None,
+    seconds: o.Seconds = None,
+    epochs: o.Epochs = None,
+    trace: o.TraceOption = o.Trace.AUTO,
+    variants: Annotated[
+        str, typer.Option("--variants", metavar="NAMES", help="Which to run, commas between.")
+    ] = ",".join(VARIANTS),
+    out: o.Out = None,
+    force: o.Force = False,
+    json_file: o.Json = None,
+) -> None:
+    """Run the same work naively and pipelined, and compare.
+
+    naive is sequential: no parallelism, no prefetch, TensorFlow's own rewrites off. autotune leaves every knob to
+    TensorFlow. pipelined is the order asked for. Without --steps, --seconds or --epochs each takes 100 steps, 15
+    seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev and the plan.
+    """
+    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer)
+    names = chosen(variants)
+    accelerator_of(accelerator or FOR_IMAGES, in_flight)
+    limits = limits_of(steps, seconds, epochs, LIMITS)
+    results = _results(names, derived_name("benchmark", [*(paths or ()), str(config or "")]), out, force, json_file)
+    try:
+        load_tensorflow()
+        targets = paths or (() if config else (_default_data(),))
+        pipeline = make_pipeline(targets, options, device=accelerator != NONE, endless=epochs is None)
+        emulated = accelerator_of(accelerator or _suited(pipeline), in_flight)
+        _measure(pipeline, names, Measuring(emulated, limits, trace), results)
+    finally:
+        results.folder.drop_if_empty()
+
+
+def _results(names: tuple[str, ...], name: str, out: Path | None, force: bool, json_file: str | None) -> Results:
+    """Where the runs go, looked at before any of them begins."""
+    json_out = JsonFile(json_file, force=force)
+    files = (*map(run_file, names), *PLAN_FILES, *report_files(names, names[-1]))
+    folder = Folder(out, name, files, force=force)
+    output = Output(quiet_stdout=json_out.is_stdout)
+    return Results(output, json_out, folder, benchmark_summary, show, "Input pipeline benchmark")
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """The variants that a list names, the baseline first.
+
+    Raises:
+        UsageError: One of them does not exist, or there is none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown or not names:
+        raise UsageError(f"--variants={text!r} is not valid; valid: {', '.join(VARIANTS)}, commas between")
+    return tuple(name for name in VARIANTS if name in names)
+
+
+def _default_data() -> str:
+    with progress_bar("Making the data set, once") as advance:
+        return str(synth.default_dataset(progress=lambda done, total: advance(done / total, f"{done:,} of {total:,}")))
+
+
+def _suited(pipeline: Pipeline) -> str:
+    """The accelerator for what the pipeline makes."""
+    arguments = [dict(stage.function.arguments) for stage in pipeline.stages if isinstance(stage, Map)]
+    decodes = any("image" in str(bound.get("schema")) for bound in arguments)
+    return FOR_IMAGES if decodes or isinstance(pipeline.source, Images) else FOR_OTHERS
+
+
+def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, results: Results) -> None:
+    if isinstance(pipeline.source, OpaqueDataset):
+        raise UsageError(
+            "a benchmark changes the stages of a pipeline, and those of a finished dataset are fixed; "
+            "return a Pipeline, or use `pipeline-opt profile`"
+        )
+    output = results.output
+    output.line(f"Benchmark of {', '.join(names)} on {measuring.describe()}")
+    output.line(str(pipeline))
+    output.line()
+    for harm in harms(pipeline):
+        note(f"warning: {harm.stage}: {harm.message}")
+    plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
+    failure: BaseException | None = None
+    try:
+        with progress_bar("Running") as advance:
+            progress = RunProgress(advance, measuring, names)
+            benchmark_plans(
+                plans, measuring.accelerator, on_progress=progress, on_record=results.keep, **measuring.arguments()
+            )
+    except (PipelineOptError, KeyboardInterrupt) as error:
+        failure = error
+        if isinstance(error, PipelineOptError):
+            add_partial(error, results, names)
+    results.conclude(pipeline, failure)
+
+
+def show(output: Output, runs: Mapping[str, Record]) -> None:
+    """Print the runs side by side, and what they say."""
+    main = list(runs)[-1]
+    output.show(terminal.comparison_renderable(runs))
+    output.line()
+    if len(runs) > 1:
+        output.text(page.headline(page.compare_rows(runs)))
+    output.show(terminal.summary_renderable(runs[main], main))
+    output.line()

@@ -1,0 +1,88 @@
+"""The options that verbs share: their names, and what `--help` says of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pipeline_opt.storage import FORMATS
+
+
+class Trace(StrEnum):
+    """How closely to look."""
+
+    AUTO = "auto"
+    FULL = "full"
+    OFF = "off"
+
+
+ACCELERATOR_HELP: Final = (
+    "What takes the batches: an emulated accelerator, as 20ms, 20ms@25GB/s (a step, a link) or a preset such as "
+    "h100-resnet50; or none;"
+)
+
+Order = Annotated[
+    str | None,
+    typer.Option(
+        "--order",
+        metavar="NAMES",
+        help="The stages in this order, commas between: interleave,map,cache,shuffle,batch,prefetch. "
+        "A kind, such as map, stands for all its stages; a name for one.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Take the pipeline from a TOML file; paths replace its data."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help=f"What the paths hold: {', '.join(FORMATS)}. Found out unless given."
+    ),
+]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="MODULE:FUNCTION",
+        help="Apply a function to every element, in place of the format's own transforms. May stand several times; "
+        "also as FILE.py:FUNCTION.",
+    ),
+]
+RandomMaps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--random-map", metavar="MODULE:FUNCTION", help="A function that draws at random; applied after every --map."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="N", help="Elements in a batch; 64 unless given.")
+]
+ShuffleBuffer = Annotated[
+    int | None, typer.Option("--shuffle-buffer", metavar="N", help="Elements in the shuffle buffer; 1000 unless given.")
+]
+InFlight = Annotated[
+    int | None,
+    typer.Option("--in-flight", metavar="N", help="Steps that the host may be ahead of the accelerator; 0: it waits."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Stop after so many steps.")]
+Seconds = Annotated[float | None, typer.Option("--seconds", metavar="S", help="Begin no step after so many seconds.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", help="Stop after so many times through the data.")]
+TraceOption = Annotated[
+    Trace,
+    typer.Option("--trace", help="Trace windows that tell when each phase worked: some, the whole run, or none."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder for what is written; unless given, a new one below runs/."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Json = Annotated[
+    str | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the numbers as JSON too; '-' is stdout, with nothing else on it."
+    ),
+]

@@ -1,0 +1,159 @@
+"""Where results go: folders and files, looked at before anything is measured so that nothing measured is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline_opt import runfile
+from pipeline_opt.errors import OutputError, OutputExistsError, RunFileError
+from pipeline_opt.record import Record
+
+RUNS: Final = Path("runs")
+"""Where folders go that nobody named."""
+
+STDOUT: Final = "-"
+
+
+def derived_name(verb: str, targets: Iterable[str]) -> str:
+    """A folder's name from a verb and what it works on: `profile-photos` of `data/photos/*.jpg`."""
+    first = next(iter(targets), "")
+    path, _, function = first.rpartition(":") if "://" not in first else (first, "", "")
+    parts = [part for part in re.split(r"[/\\]", path or function) if part and not re.search(r"[*?\[]", part)]
+    stem = function if path and function else (parts[-1] if parts else "")
+    stem = re.sub(r"\.(py|toml|run|tfrecords?|csv|txt|jpe?g|png)$", "", stem)
+    return "-".join(part for part in (verb, re.sub(r"[^\w.-]+", "-", stem).strip("-.")) if part)
+
+
+class Folder:
+    """A folder for the files of one verb.
+
+    Args:
+        path: The folder, or None for a new one below `runs/`.
+        name: What a new one is called; a number follows where that is taken.
+        files: The files that will be written.
+        force: Whether files that are there may be overwritten; without a path, also the folder of that name.
+
+    Raises:
+        OutputExistsError: One of the files is there already.
+        OutputError: The folder cannot be made, or not be written to.
+    """
+
+    def __init__(self, path: Path | None, name: str, files: Iterable[str], *, force: bool) -> None:
+        self.path = path if path is not None else _free_folder(RUNS / name, force)
+        self.force = force
+        self.written: list[str] = []
+        there = [file for file in files if (self.path / file).exists()]
+        if there and not force:
+            raise OutputExistsError(
+                f"{self.path} holds {_some(there)} already; choose another folder with --out, or overwrite with --force"
+            )
+        self._made = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise OutputError(f"cannot write to the folder {self.path}: {error.strerror or error}") from error
+
+    def save_run(self, name: str, record: Record) -> None:
+        """Save a record as a run file.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            runfile.save(record, self.path / name, force=True)
+        except RunFileError as error:
+            raise OutputError(str(error)) from error
+        self.written.append(name)
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a file.
+
+        Raises:
+            OutputError: It cannot be written; what was written before stays.
+        """
+        data = content.encode() if isinstance(content, str) else content
+        try:
+            (self.path / name).write_bytes(data)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path / name}: {error.strerror or error}") from error
+        self.written.append(name)
+
+    def drop_if_empty(self) -> None:
+        """Remove the folder again if it was made here and nothing came of it."""
+        if self._made and not self.written:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+
+    def __str__(self) -> str:
+        return f"{self.path}/"
+
+
+class JsonFile:
+    """Where `--json` writes to: a file, stdout for `-`, or nothing for None.
+
+    Raises:
+        OutputExistsError: The file is there already.
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, target: str | None, *, force: bool) -> None:
+        self.target = target
+        if target is None or self.is_stdout:
+            return
+        path = Path(target)
+        if path.is_file() and not force:
+            raise OutputExistsError(f"{path} exists already; choose another file, or overwrite it with --force")
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            why = "it is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
+            raise OutputError(f"cannot write the JSON file {path}: {why}")
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether stdout is kept for it."""
+        return self.target == STDOUT
+
+    def write(self, numbers: dict[str, Any]) -> None:
+        """Write the numbers.
+
+        Raises:
+            OutputError: They cannot be written.
+        """
+        if self.target is None:
+            return
+        text = as_json(numbers)
+        try:
+            if self.is_stdout:
+                sys.stdout.write(text)
+                sys.stdout.flush()
+            else:
+                Path(self.target).write_text(text, encoding="utf-8")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write the JSON file {self.target}: {error.strerror or error}") from error
+
+
+def as_json(numbers: dict[str, Any]) -> str:
+    """A dictionary as JSON text."""
+    return json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _free_folder(path: Path, force: bool) -> Path:
+    if force or not path.exists():
+        return path
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(each for each in numbered if not each.exists())
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
