@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any, Self
 from pipeline_opt import stages as s
 from pipeline_opt import text
 from pipeline_opt.build.dataset import build
-from pipeline_opt.build.defaults import default_maps
+from pipeline_opt.build.defaults import infer_defaults
 from pipeline_opt.build.purities import purities
 from pipeline_opt.build.purity import Purity
+from pipeline_opt.errors import PlanWarning
 from pipeline_opt.functions import Function
 from pipeline_opt.order import Harm, apply_order, harms
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
@@ -186,10 +188,17 @@ class Pipeline(Plan):
         return self.append(stage)
 
     def default_maps(self) -> tuple[s.Map, ...]:
-        """The default transforms for this source's data, which is looked at for it; none for sources that need none."""
+        """The default transforms for this source's data, which is looked at for it; none for sources that need none.
+
+        Warns:
+            PlanWarning: Something of the data is left out or cut to a common shape, with what and how.
+        """
         if not isinstance(self.source, FileSource):
             return ()
-        return default_maps(self.source, resolve(self.source))
+        found = infer_defaults(self.source, resolve(self.source))
+        for note in found.notes:
+            warnings.warn(f"default transforms: {note}", PlanWarning, stacklevel=2)
+        return found.maps
 
     def filter(self, predicate: UserFunction, *, name: str = "") -> Self:
         """Keep the elements for which the predicate is true."""

@@ -35,8 +35,8 @@ def test_a_drained_run_counts_from_the_consumer_up_to_the_filter() -> None:
 
 
 def test_a_run_cut_short_counts_what_the_model_saw() -> None:
-    totals = {2: Totals(40), 4: Totals(12), 5: Totals(3)}
-    assert count_elements(STAGES, observed(drained=False, totals=totals)) == [None, None, 40, None, 12, 3, None]
+    totals = {2: Totals(40), 4: Totals(12), 5: Totals(2)}
+    assert count_elements(STAGES, observed(drained=False, totals=totals)) == [None, None, 40, 10, 12, 3, 3]
 
 
 def test_below_a_cache_later_epochs_are_not_counted() -> None:
@@ -76,7 +76,7 @@ def test_extract_is_not_split_into_waiting_and_computing() -> None:
 def test_every_absent_number_has_a_reason() -> None:
     seen = observed(drained=False, no_trace="the run was made with trace=off", no_model="AUTOTUNE is off")
     for record in stage_records(StageMap(STAGES), seen):
-        for field in ("elements", "bytes_in", "bytes_out", "work_s", "cpu_s", "us_per_element", "overhead_s"):
+        for field in ("bytes_in", "bytes_out", "work_s", "cpu_s", "us_per_element", "overhead_s"):
             assert (getattr(record, field) is None) == (field in record.absent), (record.name, field)
         assert record.absent["work_s"] == "the run was made with trace=off"
         assert record.absent["bytes_in"] == "AUTOTUNE is off"

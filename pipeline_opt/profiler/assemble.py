@@ -82,13 +82,18 @@ def count_elements(stages: list[StageInfo], seen: Observed) -> list[int | None]:
     """Elements that each stage produced.
 
     Where everything was read to its end, the consumer's count holds for every stage up to the first that changes the number in
-    a way that only it knows. Elsewhere it is what the model last said.
+    a way that only it knows. In a run that was cut short a stage has made that many at least; what is in buffers beyond that,
+    and the stages further up, only the model can tell.
     """
     counted: list[int | None] = [None] * len(stages)
-    known: int | None = seen.steps if seen.drained else None
+    known: int | None = seen.steps
     for i in reversed(range(len(stages))):
         total = seen.totals.get(i)
-        counted[i] = known if known is not None else (total.elements or None if total else None)
+        modelled = total.elements if total else 0
+        if known is None:
+            counted[i] = modelled or None
+        else:
+            counted[i] = known if seen.drained else max(known, modelled)
         known = _taken(stages[i].kind, known, seen)
     return counted
 
