@@ -1,4 +1,4 @@
-"""Work of known cost: real CPU work, gzip and file reads, calibrated alone, without the profiler and without tf.data around it."""
+"""Work of known cost: real CPU work, gzip and file reads, calibrated alone, without profiler and tf.data."""
 
 from __future__ import annotations
 

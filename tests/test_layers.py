@@ -28,6 +28,7 @@ LAYERS = (
     ("api",),
     ("__init__",),
     ("cli",),
+    ("__main__",),
 )
 """From the bottom up. A room imports from rooms below it, and from itself."""
 
