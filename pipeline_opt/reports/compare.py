@@ -196,4 +196,4 @@ def _verdict(ratio: float, low: float | None, high: float | None) -> str:
     interval = f"{units.ratio(ratio)} the throughput (95 % interval {units.ratio(low)} to {units.ratio(high)})"
     if low > 1:
         return f"faster: {interval}"
-    return f"slower: {interval}" if high < 1 else f"no difference that noise does not explain: {interval}"
+    return f"slower: {interval}" if high < 1 else f"within the noise: {interval}"
