@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -207,7 +208,9 @@ def _raise_failure(result: LoopResult, plan: Plan, record: Record) -> None:
     if result.failed_in == "profiler":
         raise error
     failure = _failure(error, result.failed_in, plan)
-    failure.record = record
+    # Until here the reason ends with TensorFlow's own words.
+    when = (record.partial_reason or "").partition(":")[0]
+    failure.record = dataclasses.replace(record, partial_reason=f"{when}: {failure}")
     raise failure from error
 
 

@@ -12,6 +12,7 @@ from pipeline_opt.errors import FormatError, MissingPathError
 from pipeline_opt.sources import IMAGE_SUFFIXES
 from pipeline_opt.storage.compression import decompressed_head, head
 from pipeline_opt.storage.filesystem import FileSystem, file_system, join
+from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest
 from pipeline_opt.storage.tfrecord import begins_with_record
 
 FORMATS: Final = ("tfrecords", "images", "text", "csv")
@@ -91,7 +92,8 @@ def _detect(path: str) -> str:
         return _detect_folder(storage, name)
     matches = storage.glob(name)
     if not matches:
-        raise MissingPathError(f"no such path, and no file matches it: {path}")
+        what = "no file matches" if any(sign in name for sign in GLOB_SIGNS) else "no such path:"
+        raise MissingPathError(f"{what} {path}; {nearest(storage, name)}")
     return _detect_folder(storage, matches[0]) if storage.is_dir(matches[0]) else _detect_file(matches[0])
 
 

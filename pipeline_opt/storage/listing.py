@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,8 @@ from pipeline_opt.storage.compression import detect_compression, head
 from pipeline_opt.storage.damage import mismatch
 from pipeline_opt.storage.filesystem import FileSystem, file_system, join, total_bytes
 from pipeline_opt.storage.formats import SUFFIXES, is_hidden, kind_by_suffix, suffix_of
+from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest, some
 
-_GLOB_SIGNS: Final = "*?["
 _AUXILIARY: Final = (".json", ".md", ".yaml", ".yml", ".toml", ".py", ".idx", ".index", ".xml", ".html")
 
 
@@ -51,7 +50,7 @@ def resolve(source: FileSource) -> ResolvedSource:
     paths = tuple(f.path for f in found)
     total = total_bytes(paths)
     if total == 0:
-        raise EmptySourceError(f"{source.kind}: every file is empty: {_some(paths)}")
+        raise EmptySourceError(f"{source.kind}: every file is empty: {some(paths)}")
     names = tuple(sorted(class_names))
     numbers = {name: number for number, name in enumerate(names)}
     labels = tuple(numbers[f.class_name] for f in found) if isinstance(source, Images) else None
@@ -65,11 +64,11 @@ def _expand(source: FileSource, path: str) -> tuple[list[_Found], set[str]]:
         return _as_found(source, [name])
     if storage.is_dir(name):
         return _expand_folder(source, storage, name)
-    if not any(sign in name for sign in _GLOB_SIGNS):
-        raise MissingPathError(f"no such path: {path}; {_nearest(storage, name)}")
+    if not any(sign in name for sign in GLOB_SIGNS):
+        raise MissingPathError(f"no such path: {path}; {nearest(storage, name)}")
     matches = storage.glob(name)
     if not matches:
-        raise MissingPathError(f"no file matches {path}; {_nearest(storage, name)}")
+        raise MissingPathError(f"no file matches {path}; {nearest(storage, name)}")
     return _expand_matches(source, storage, matches, path)
 
 
@@ -92,7 +91,7 @@ def _expand_matches(
         return _as_found(source, files)
     parts = [_expand_folder(source, storage, folder) for folder in sorted(folders)]
     if not parts:
-        raise EmptySourceError(f"{source.kind}: {pattern} matches only files that hold no data: {_some(matches)}")
+        raise EmptySourceError(f"{source.kind}: {pattern} matches only files that hold no data: {some(matches)}")
     return [f for found, _ in parts for f in found], set().union(*(classes for _, classes in parts))
 
 
@@ -123,7 +122,7 @@ def _class_folders(storage: FileSystem, folder: str) -> tuple[list[_Found], set[
     below = [_Found(path, name) for name in classes for path in _images_below(storage, join(folder, name))]
     if direct and below:
         raise FormatError(
-            f"images: {folder} holds images of its own ({_some(direct)}) beside class folders ({_some(classes)}), so "
+            f"images: {folder} holds images of its own ({some(direct)}) beside class folders ({some(classes)}), so "
             f"their class is unknown; move them, or pass a glob such as {join(folder, '*/*')}"
         )
     if below:
@@ -164,34 +163,11 @@ def _checked_compression(source: FileSource, paths: Sequence[str]) -> str:
     return compression
 
 
-def _nearest(storage: FileSystem, path: str) -> str:
-    """Where the way to a missing path ends, what is there, and what may have been meant."""
-    parent, missing = os.path.split(path.rstrip("/"))
-    while parent and not storage.is_dir(parent):
-        above, name = os.path.split(parent)
-        if above == parent:
-            break
-        parent, missing = above, name
-    where = parent or "."
-    if not storage.is_dir(where):
-        return "no folder above it exists either"
-    folders, files = storage.entries(where)
-    entries = [f"{name}/" for name in folders] + files
-    near = difflib.get_close_matches(missing, [*folders, *files], n=1)
-    hint = f"; did you mean {join(where, near[0])}?" if near and not any(s in missing for s in _GLOB_SIGNS) else ""
-    return f"the nearest folder that exists, {where}, holds {_some(entries) if entries else 'nothing'}{hint}"
-
-
 def _holds(files: Sequence[str], folders: Sequence[str]) -> str:
     suffixes = Counter(os.path.splitext(name)[1] or "no suffix" for name in files)
     seen = ", ".join(f"{count} x {suffix}" for suffix, count in suffixes.most_common(5))
-    inside = f"folders: {_some(folders)}" if folders else ""
+    inside = f"folders: {some(folders)}" if folders else ""
     return "it holds " + ("; ".join(part for part in (seen, inside) if part) or "nothing")
-
-
-def _some(names: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _base(path: str) -> str:
