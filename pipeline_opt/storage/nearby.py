@@ -1,0 +1,36 @@
+"""What is there where something is missing, for messages."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline_opt.storage.filesystem import FileSystem, join
+
+GLOB_SIGNS: Final = "*?["
+
+
+def nearest(storage: FileSystem, path: str) -> str:
+    """Where the way to a missing path ends, what is there, and what may have been meant."""
+    parent, missing = os.path.split(path.rstrip("/"))
+    while parent and not storage.is_dir(parent):
+        above, name = os.path.split(parent)
+        if above == parent:
+            break
+        parent, missing = above, name
+    where = parent or "."
+    if not storage.is_dir(where):
+        return "no folder above it exists either"
+    folders, files = storage.entries(where)
+    entries = [f"{name}/" for name in folders] + files
+    near = difflib.get_close_matches(missing, [*folders, *files], n=1)
+    hint = f"; did you mean {join(where, near[0])}?" if near and not any(s in missing for s in GLOB_SIGNS) else ""
+    return f"the nearest folder that exists, {where}, holds {some(entries) if entries else 'nothing'}{hint}"
+
+
+def some(names: Sequence[str], most: int = 6) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
