@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline_opt.cli import benchmark, compare, doctor, explain, profile, report, synth
-from pipeline_opt.cli.console import hook_warnings, note
+from pipeline_opt.cli.console import note, warnings_as_lines
 from pipeline_opt.cli.exits import ExitCode, epilog, exit_code
 from pipeline_opt.errors import PipelineOptError
 from pipeline_opt.version import VERSION
@@ -30,7 +30,8 @@ class Verbs(TyperGroup):
             typer.Exit: always where the verb failed, with the exit code.
         """
         try:
-            return super().invoke(ctx)
+            with warnings_as_lines():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except _UsageProblem as error:
@@ -80,7 +81,6 @@ def settings(
     ] = False,
 ) -> None:
     """Profile tf.data input pipelines: see why the accelerator waits, and what ends the wait."""
-    hook_warnings()
 
 
 for _verb in (benchmark, profile, report, compare, explain, synth, doctor):

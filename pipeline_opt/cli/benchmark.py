@@ -146,8 +146,8 @@ def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, r
             "return a Pipeline, or use `pipeline-opt profile`"
         )
     output = results.output
-    output.line(f"Benchmark of {', '.join(names)} on {measuring.describe()}")
-    output.line(str(pipeline))
+    output.text(f"Benchmark of {', '.join(names)}; {measuring.describe()}")
+    output.cropped(str(pipeline))
     output.line()
     for harm in harms(pipeline):
         note(f"warning: {harm.stage}: {harm.message}")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pipeline_opt.errors import PlanWarning
 from pipeline_opt.lazy import lazy_module
 
 rich_console = lazy_module("rich.console")
@@ -40,6 +39,11 @@ class Output:
         """Print a line of text, never broken up."""
         self._console.print(text, soft_wrap=True)
 
+    def cropped(self, text: str) -> None:
+        """Print lines, each cut at the terminal's width."""
+        for line in text.splitlines():
+            self._console.print(line, no_wrap=True, overflow="ellipsis")
+
     def raw(self, text: str) -> None:
         """Print text as it is, for a file or a pipe."""
         self._console.file.write(text if text.endswith("\n") else text + "\n")
@@ -54,15 +58,17 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Print a warning as one line, in the place of Python's own way with file and code."""
-    if issubclass(category, PlanWarning | UserWarning):
-        note(f"warning: {message}")
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Print warnings as one line each until the block ends, in the place of Python's own way with file and code."""
 
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if issubclass(category, UserWarning):
+            note(f"warning: {message}")
 
-def hook_warnings() -> None:
-    """Print warnings as lines from here on."""
-    warnings.showwarning = show_warning
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from pipeline_opt.errors import OutputError, PipelineOptError, StageError
+from pipeline_opt.errors import OutputError, PipelineOptError
 
 
 class ExitCode(IntEnum):
@@ -52,6 +52,5 @@ def exit_code(error: BaseException) -> ExitCode:
     if isinstance(error, OutputError):
         return ExitCode.NOT_WRITTEN
     if isinstance(error, PipelineOptError):
-        ran = error.record is not None or isinstance(error, StageError)
-        return ExitCode.FAILED if ran else ExitCode.BAD_INPUT
+        return ExitCode.BAD_INPUT if error.record is None else ExitCode.FAILED
     return ExitCode.BAD_INPUT if isinstance(error, OSError) else ExitCode.BUG

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline_opt.build.purity import Purity
 from pipeline_opt.build.runtime import tensorflow_version
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output
@@ -13,14 +15,25 @@ from pipeline_opt.cli.outputs import JsonFile
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options
 from pipeline_opt.errors import UsageError
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.order import Harm, harms
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.profiler.graph import nodes_of
+from pipeline_opt.profiler.stagemap import StageInfo, from_nodes
+from pipeline_opt.sources import OpaqueDataset, Source
+from pipeline_opt.stages import Stage
 from pipeline_opt.summary import SCHEMA
-from pipeline_opt.text.explain import knob_texts
+from pipeline_opt.text.explain import knob_texts, plan_lines
+
+tables = lazy_module("rich.table")
 
 EXAMPLES: Final = (
     "pipeline-opt explain data/train --order interleave,cache,map,shuffle,batch,prefetch",
     "pipeline-opt explain pipe.toml --python > pipeline.py",
 )
+
+LONGEST: Final = 100
+"""Characters of an argument."""
 
 
 def run(
@@ -58,31 +71,59 @@ def run(
     output = Output(quiet_stdout=json_out.is_stdout)
     if python or toml:
         output.raw(pipeline.to_python() if python else pipeline.to_toml())
-    else:
-        output.line(pipeline.explain())
-    if json_file is not None:
-        json_out.write(numbers_of(pipeline))
-
-
-def numbers_of(pipeline: Pipeline) -> dict[str, Any]:
-    """What `--json` writes."""
+        return
     purities = pipeline.purities()
-    stages = []
-    for stage in pipeline.stages:
-        found = purities.get(stage.name)
-        stages.append(
-            {
-                "name": stage.name,
-                "kind": stage.kind,
-                "arguments": dict(knob_texts(stage)),
-                "purity": found.kind if found else None,
-                "evidence": found.evidence if found else None,
-            }
-        )
+    random = frozenset(name for name, purity in purities.items() if purity.kind == "random")
+    found = harms(pipeline, random)
+    _show(output, pipeline, purities)
+    for harm in found:
+        output.text(f"warning: {harm.stage}: {harm.message}")
+    json_out.write(numbers_of(pipeline, purities, found))
+
+
+def numbers_of(pipeline: Pipeline, purities: Mapping[str, Purity], found: Sequence[Harm]) -> dict[str, Any]:
+    """What `--json` writes."""
     return {
         "schema": SCHEMA,
         "pipeline": {"text": str(pipeline), "fingerprint": pipeline.fingerprint},
         "environment": {"tensorflow": tensorflow_version()},
-        "stages": stages,
-        "warnings": [{"stage": harm.stage, "message": harm.message} for harm in pipeline.warnings()],
+        "stages": [
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "arguments": dict(knob_texts(stage)),
+                "purity": purities[stage.name].kind if stage.name in purities else None,
+                "evidence": purities[stage.name].evidence if stage.name in purities else None,
+            }
+            for stage in pipeline.stages
+        ],
+        "warnings": [{"stage": harm.stage, "message": harm.message} for harm in found],
     }
+
+
+def _show(output: Output, pipeline: Pipeline, purities: Mapping[str, Purity]) -> None:
+    """Print the plan as a table that fits the terminal, an existing dataset with the stages that its graph tells of."""
+    table = tables.Table(box=None, pad_edge=False)
+    for column in ("stage", "kind", "arguments", "purity"):
+        table.add_column(column, overflow="fold")
+    for line in plan_lines(pipeline):
+        purity = purities.get(line.path)
+        judged = f"{purity.kind}: {purity.evidence}" if purity else ""
+        knobs = " ".join(f"{name}={_cut(text)}" for name, text in knob_texts(line.item))
+        table.add_row("  " * line.depth + line.path, line.item.kind, knobs, judged)
+        for info in _inside(line.item):
+            knob = "" if info.parallelism is None else f"num_parallel_calls={info.parallelism}"
+            table.add_row(f"  {info.name}", info.kind, knob, "")
+    output.show(table)
+
+
+def _cut(text: str) -> str:
+    """The beginning of a long text; `--toml` has all of it."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _inside(item: Source | Stage) -> list[StageInfo]:
+    """The stages of an existing dataset."""
+    if not isinstance(item, OpaqueDataset) or item.dataset is None:
+        return []
+    return from_nodes(nodes_of(item.dataset)).stages

@@ -38,12 +38,12 @@ class Measuring:
 
     def describe(self) -> str:
         """The accelerator and the limits, for people."""
-        on = "no accelerator: drained as fast as it goes" if self.accelerator is None else self.accelerator.label
+        on = "no accelerator" if self.accelerator is None else f"emulated accelerator: {self.accelerator.label}"
         limits = self.limits
         parts = [units.plural(limits.steps, "step")] if limits.steps is not None else []
         parts += [units.plural(limits.epochs, "epoch")] if limits.epochs is not None else []
         parts += [f"{limits.seconds:g} s"] if limits.seconds is not None else []
-        return f"{on}; at most {' or '.join(parts)}" if parts else on
+        return f"{on}; ends after {' or '.join(parts)}"
 
 
 def accelerator_of(text: str | None, in_flight: int | None) -> Accelerator | None:

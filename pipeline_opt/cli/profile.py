@@ -90,8 +90,8 @@ def run(
 
 def _measure(pipeline: Pipeline, measuring: Measuring, results: Results) -> None:
     output = results.output
-    output.line(f"Profiling on {measuring.describe()}")
-    output.line(str(pipeline))
+    output.text(f"Profile; {measuring.describe()}")
+    output.cropped(str(pipeline))
     output.line()
     failure: BaseException | None = None
     try:
