@@ -55,7 +55,7 @@ class Folder:
             raise OutputExistsError(
                 f"{self.path} holds {_some(there)} already; choose another folder with --out, or overwrite with --force"
             )
-        self._made = not self.path.exists()
+        self._made = [each for each in (self.path, *self.path.parents) if not each.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
@@ -89,10 +89,11 @@ class Folder:
         self.written.append(name)
 
     def drop_if_empty(self) -> None:
-        """Remove the folder again if it was made here and nothing came of it."""
-        if self._made and not self.written:
+        """Remove the folder, and those above it, if they were made here and nothing came of it."""
+        if not self.written:
             with contextlib.suppress(OSError):
-                self.path.rmdir()
+                for each in self._made:
+                    each.rmdir()
 
     def __str__(self) -> str:
         return f"{self.path}/"
