@@ -284,6 +284,9 @@ ROWS = (
     Row(
         "JSON on a full disk", full_disk_for_json, 4, ("/dev/full", "No space left"), "runs/profile-dataset/profile.run"
     ),
+    Row(
+        "data set that cannot be made", typed("synth", "csv", "data.txt/made"), 4, ("data.txt/made", "Not a directory")
+    ),
     # Runs
     Row("damaged run file", damaged_run, 2, ("bad.run", "damaged", "make the run again"), "good.run"),
     Row("not a run file", typed("report", "functions.py"), 2, ("functions.py is not a run file",)),

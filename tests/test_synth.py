@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline_opt.build.defaults import infer_defaults
-from pipeline_opt.errors import OutputExistsError, UsageError
+from pipeline_opt.errors import OutputError, OutputExistsError, UsageError
 from pipeline_opt.sources import Csv, Images, TextLines, TFRecords
 from pipeline_opt.storage import detect_format, resolve
 from pipeline_opt.synth import (
@@ -165,7 +165,7 @@ def test_folder_that_holds_something_is_kept(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"cannot write the data set .*Not a directory"):
+    with pytest.raises(OutputError, match=r"cannot write the data set .*Not a directory"):
         make_text(tmp_path / "file" / "a", 5, 1)
 
 
@@ -188,7 +188,7 @@ def test_leftover_of_a_dead_process_is_removed(tmp_path: Path) -> None:
 
 def test_full_disk_while_writing_is_said(tmp_path: Path) -> None:
     full = tf.errors.ResourceExhaustedError(None, None, "x; No space left on device")
-    with pytest.raises(UsageError, match="No space left on device"), new_dataset(tmp_path / "a", "text", {}):
+    with pytest.raises(OutputError, match="No space left on device"), new_dataset(tmp_path / "a", "text", {}):
         raise full
     assert list(tmp_path.iterdir()) == []
 

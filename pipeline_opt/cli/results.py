@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
-from pipeline_opt.cli.console import Output
+from pipeline_opt.cli.console import Output, progress_bar
 from pipeline_opt.cli.exits import InterruptedRun
 from pipeline_opt.cli.outputs import Folder, JsonFile, as_json
 from pipeline_opt.errors import OutputError, PipelineOptError
@@ -23,7 +24,9 @@ from pipeline_opt.reports.perfetto import trace_events
 plots = lazy_module("pipeline_opt.reports.plots")
 pages = lazy_module("pipeline_opt.reports.page")
 
-FIGURES: Final = ("overlap.png", "stages.png", "knobs.png")
+SHARED: Final = ("summary.json", "overlap.png", "stages.png", "knobs.png", "report.html")
+"""Written whatever the runs are called."""
+
 PLAN_FILES: Final = ("pipeline.toml", "pipeline.py")
 """Written where the plan can be written so."""
 
@@ -52,7 +55,7 @@ def trace_file(name: str, main: str) -> str:
 
 def report_files(names: Sequence[str], main: str) -> tuple[str, ...]:
     """The files that `write_reports` writes."""
-    return ("summary.json", *FIGURES, "report.html", *(trace_file(name, main) for name in names))
+    return (*SHARED, *(trace_file(name, main) for name in names))
 
 
 def write_plan(folder: Folder, pipeline: Pipeline) -> tuple[str, ...]:
@@ -87,17 +90,23 @@ def write_reports(
     Raises:
         OutputError: A file cannot be written; what was written before stays.
     """
-    folder.write("summary.json", as_json(numbers))
-    figures = (
-        plots.plot_overlap(overlap_info(records)),
-        plots.plot_stages(stages_info(records[main])),
-        plots.plot_knobs(knobs_info(records[main])),
-    )
-    for name, figure in zip(FIGURES, figures, strict=True):
-        folder.write(name, plots.to_png(figure))
-    folder.write("report.html", pages.page(records, title))
+    makers: dict[str, Callable[[], str | bytes]] = {
+        "summary.json": lambda: as_json(numbers),
+        "overlap.png": lambda: plots.to_png(plots.plot_overlap(overlap_info(records))),
+        "stages.png": lambda: plots.to_png(plots.plot_stages(stages_info(records[main]))),
+        "knobs.png": lambda: plots.to_png(plots.plot_knobs(knobs_info(records[main]))),
+        "report.html": lambda: pages.page(records, title),
+    }
     for name, record in records.items():
-        folder.write(trace_file(name, main), json.dumps(trace_events(record)))
+        makers[trace_file(name, main)] = partial(_trace, record)
+    with progress_bar("Writing") as advance:
+        for number, (name, make) in enumerate(makers.items()):
+            advance(number / len(makers), name)
+            folder.write(name, make())
+
+
+def _trace(record: Record) -> str:
+    return json.dumps(trace_events(record))
 
 
 def say_written(output: Output, folder: Folder) -> None:
@@ -185,10 +194,10 @@ def add_partial(failure: PipelineOptError, results: Results, names: Sequence[str
     if failure.record is None:
         return
     name = next(name for name in names if name not in results.runs)
-    partial = f"the partial run ({units.plural(len(failure.record.steps), 'step')})"
+    cut = f"the partial run ({units.plural(len(failure.record.steps), 'step')})"
     try:
         results.keep(name, failure.record)
     except OutputError as error:
-        failure.add_note(f"{partial} is not saved: {error}")
+        failure.add_note(f"{cut} is not saved: {error}")
     else:
-        failure.add_note(f"{partial} is saved: {results.folder.path / run_file(name)}")
+        failure.add_note(f"{cut} is saved: {results.folder.path / run_file(name)}")

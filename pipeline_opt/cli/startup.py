@@ -12,6 +12,7 @@ from typing import Final
 
 from pipeline_opt.build.runtime import devices
 from pipeline_opt.cli.console import progress_bar
+from pipeline_opt.errors import UsageError
 
 _NOISE: Final = re.compile(
     r"All log messages before absl::InitializeLog"
@@ -25,12 +26,19 @@ _NOISE: Final = re.compile(
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow and find its devices, which is when it prints most; whatever looks like an error is kept."""
+    """Import TensorFlow and find its devices, which is when it prints most; whatever looks like an error is kept.
+
+    Raises:
+        UsageError: It does not load.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" in sys.modules:
         return
-    with progress_bar("Loading TensorFlow"), _filtered_stderr():
-        devices()
+    try:
+        with progress_bar("Loading TensorFlow"), _filtered_stderr():
+            devices()
+    except ImportError as error:
+        raise UsageError(f"TensorFlow does not load: {error}") from error
 
 
 @contextmanager

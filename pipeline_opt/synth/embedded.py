@@ -27,7 +27,7 @@ def default_dataset(cache_dir: str | Path | None = None, progress: Progress | No
         progress: Called with the pictures done and all, if they have to be made.
 
     Raises:
-        UsageError: the folder cannot be written.
+        OutputError: the folder cannot be written.
         OutputExistsError: something else stands in its place.
     """
     folder = (cache_folder() if cache_dir is None else Path(cache_dir)) / _NAME

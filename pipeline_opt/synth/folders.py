@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psutil
 
-from pipeline_opt.errors import OutputExistsError, UsageError
+from pipeline_opt.errors import OutputError, OutputExistsError, UsageError
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
@@ -37,7 +37,7 @@ def new_dataset(folder: Path, kind: str, arguments: Mapping[str, Any], *, force:
 
     Raises:
         OutputExistsError: the folder exists and holds something.
-        UsageError: the folder cannot be written, for instance because the disk is full.
+        OutputError: the folder cannot be written, for instance because the disk is full.
     """
     folder = folder.absolute()
     _require_free(folder, force)
@@ -53,9 +53,9 @@ def new_dataset(folder: Path, kind: str, arguments: Mapping[str, Any], *, force:
             shutil.rmtree(folder)
         partial.rename(folder)
     except OSError as error:
-        raise UsageError(f"cannot write the data set {folder}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write the data set {folder}: {error.strerror or error}") from error
     except tf.errors.OpError as error:
-        raise UsageError(f"cannot write the data set {folder}: {error.message}") from error
+        raise OutputError(f"cannot write the data set {folder}: {error.message}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

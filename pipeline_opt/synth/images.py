@@ -45,7 +45,8 @@ def make_jpeg_shards(
         The folder.
 
     Raises:
-        UsageError: an argument is out of range, or the folder cannot be written.
+        UsageError: an argument is out of range.
+        OutputError: the folder cannot be written.
         OutputExistsError: the folder holds something.
     """
     arguments = {"images": images, "shards": shards, "size": list(size), "seed": seed}

@@ -46,7 +46,8 @@ def make_text(
         The folder.
 
     Raises:
-        UsageError: an argument is out of range, or the folder cannot be written.
+        UsageError: an argument is out of range.
+        OutputError: the folder cannot be written.
         OutputExistsError: the folder holds something.
     """
     _check(lines, files, seed, "lines")
