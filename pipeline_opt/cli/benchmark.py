@@ -41,7 +41,7 @@ EXAMPLES: Final = (
 VARIANTS: Final = ("naive", "autotune", "pipelined")
 """What a benchmark can run, the baseline first."""
 
-LIMITS: Final = Limits(steps=100, seconds=15.0)
+LIMITS: Final = Limits(steps=100, seconds=12.0)
 """Without any limit given: the same work for all, and an end to it where one of them is slow."""
 
 FOR_IMAGES: Final = "h100-resnet50"
@@ -87,7 +87,7 @@ def run(
     """Run the same work naively and pipelined, and compare.
 
     naive is sequential: no parallelism, no prefetch, TensorFlow's own rewrites off. autotune leaves every knob to
-    TensorFlow. pipelined is the order asked for. Without --steps, --seconds or --epochs each takes 100 steps, 15
+    TensorFlow. pipelined is the order asked for. Without --steps, --seconds or --epochs each takes 100 steps, 12
     seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev and the plan.
     """
     options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer)
