@@ -151,7 +151,9 @@ def _absences(
     elif phase == "extract":
         absent["cpu_s"] = "the trace does not tell waiting for storage from computing"
     elif seen.share_on_core is None:
-        absent["cpu_s"] = "the kernel keeps no counters of thread time, or waiting for storage hides what was off a core"
+        absent["cpu_s"] = (
+            "the kernel keeps no counters of thread time, or waiting for storage hides what was off a core"
+        )
     if elements is None:
         absent["elements"] = unmodelled
     if total is None:
