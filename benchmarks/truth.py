@@ -72,22 +72,22 @@ def cases(folder: Path) -> Iterator[Case]:
     for parallelism in (1, 2):
         for works in ((SMALL,), (MIDDLE,), (LARGE,), (SMALL, LARGE), (MIDDLE, SMALL, LARGE)):
             names = " + ".join(work.name for work in works)
-            yield Case(f"{names}, parallelism {parallelism}", _maps(works, parallelism), _costs(works), 40)
+            yield Case(f"{names}, parallelism {parallelism}", _maps(works, parallelism), _costs(works), 10)
         yield Case(
             f"middle, map and batch fused, parallelism {parallelism}", _fused(parallelism), _costs((MIDDLE,)), 40
         )
-    yield Case("small + large, sequential", naive(_maps((SMALL, LARGE), 1)), _costs((SMALL, LARGE)), 40)
+    yield Case("small + large, sequential", naive(_maps((SMALL, LARGE), 1)), _costs((SMALL, LARGE)), 10)
     reading = po.Pipeline.from_tfrecords(str(gzip), compression="GZIP").interleave(cycle_length=1)
     inflate = {"interleave": lambda: calibrate_records(str(gzip), "GZIP", RECORDS)}
-    yield Case("gzip records, sequential", naive(reading.batch(8)), inflate, RECORDS // 8)
-    yield Case("gzip records, interleaved", reading.batch(8).prefetch(), inflate, RECORDS // 8)
+    yield Case("gzip records, sequential", naive(reading.batch(8)), inflate, RECORDS // 16)
+    yield Case("gzip records, interleaved", reading.batch(8).prefetch(), inflate, RECORDS // 16)
     files = po.Pipeline.from_tensors(paths * 10)
     read = {"read": lambda: calibrate_read(paths)}
     for parallelism in (1, 2):
         pipe = (
             files.map(tf.io.read_file, name="read", num_parallel_calls=parallelism).map(size_of, name="size").batch(16)
         )
-        yield Case(f"files of 1 MB, parallelism {parallelism}", pipe.prefetch(), read, FILES * 10 // 16)
+        yield Case(f"files of 1 MB, parallelism {parallelism}", pipe.prefetch(), read, FILES // 4)
 
 
 def size_of(content: Any) -> Any:
@@ -207,7 +207,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: wider intervals")
     parser.add_argument("--json", type=Path, help="write the lines to a file")
     arguments = parser.parse_args()
-    rounds = 3 if arguments.quick else 9
+    rounds = 5 if arguments.quick else 21
     tf.config.threading.set_intra_op_parallelism_threads(1)
     warnings.simplefilter("ignore", po.PlanWarning)
     lines = []
@@ -229,7 +229,7 @@ def main() -> int:
 
 def _all(folder: Path, rounds: int) -> Iterator[Line]:
     yield from check_costs(folder, rounds)
-    yield from check_utilization(rounds)
+    yield from check_utilization(max(3, rounds // 3))
 
 
 if __name__ == "__main__":

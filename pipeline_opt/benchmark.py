@@ -15,7 +15,7 @@ from pipeline_opt.profiler.profile import profile
 from pipeline_opt.record import Record
 from pipeline_opt.sources import FileSource, Source
 from pipeline_opt.storage import resolve
-from pipeline_opt.variants import autotune, naive
+from pipeline_opt.variants import autotune, naive, with_own_files, without_files
 
 WARM_STEPS = 2
 """Batches taken before anything is timed: the first of a process pay for loading kernels."""
@@ -28,8 +28,12 @@ Progress = Callable[[str, int, float], None]
 
 
 def variants(plan: Plan) -> dict[str, Plan]:
-    """The forms of a plan that a benchmark compares, by name; all yield the same elements."""
-    return {"naive": naive(plan), "autotune": autotune(plan), "pipelined": plan}
+    """The forms of a plan that a benchmark compares, by name; all yield the same elements.
+
+    Caches and snapshots on disk are each form's own: the first would otherwise write what the others only read.
+    """
+    forms = {"naive": naive(plan), "autotune": autotune(plan), "pipelined": plan}
+    return {name: with_own_files(form, name) for name, form in forms.items()}
 
 
 def benchmark(
@@ -86,7 +90,7 @@ def warm_up(plan: Plan) -> None:
                 pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PlanWarning)
-        first = build(plan).take(WARM_STEPS)
+        first = build(without_files(plan)).take(WARM_STEPS)
         with contextlib.suppress(Exception):
             for _ in first:
                 pass

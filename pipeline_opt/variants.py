@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import Source
-from pipeline_opt.stages import AUTO, Batch, Interleave, Map, Options, Prefetch, PrefetchToDevice, Stage
+from pipeline_opt.stages import (
+    AUTO,
+    Batch,
+    Cache,
+    Interleave,
+    Map,
+    Options,
+    Prefetch,
+    PrefetchToDevice,
+    Snapshot,
+    Stage,
+)
 
 
 def naive(plan: Plan) -> Plan:
@@ -18,7 +30,7 @@ def naive(plan: Plan) -> Plan:
     given = next((s for s in plan.stages if isinstance(s, Options)), Options())
     options = dataclasses.replace(given, default_optimizations=False, slack=None, name="options")
     stages = [_with_parallelism(stage, None) for stage in kept]
-    return dataclasses.replace(plan, source=_inner(plan.source, sequential=True), stages=(*stages, options))
+    return dataclasses.replace(plan, source=_each(plan.source, naive), stages=(*stages, options))
 
 
 def autotune(plan: Plan) -> Plan:
@@ -26,8 +38,32 @@ def autotune(plan: Plan) -> Plan:
     kept = [s for s in plan.stages if not isinstance(s, Prefetch | PrefetchToDevice)]
     stages = [_with_parallelism(stage, AUTO) for stage in kept]
     last = [s for s in plan.stages if isinstance(s, PrefetchToDevice)]
-    source = _inner(plan.source, sequential=False)
+    source = _each(plan.source, autotune)
     return dataclasses.replace(plan, source=source, stages=(*stages, Prefetch(name="prefetch"), *last))
+
+
+def with_own_files(plan: Plan, name: str) -> Plan:
+    """The plan with caches and snapshots of its own on disk, in files named after `name`: plans that are compared share none."""
+    stages = [_with_path(stage, lambda path: f"{path}.{name}") for stage in plan.stages]
+    return dataclasses.replace(plan, source=_each(plan.source, lambda p: with_own_files(p, name)), stages=tuple(stages))
+
+
+def without_files(plan: Plan) -> Plan:
+    """The plan without the stages that write to disk."""
+    kept = [stage for stage in plan.stages if not _path_of(stage)]
+    return dataclasses.replace(plan, source=_each(plan.source, without_files), stages=tuple(kept))
+
+
+def _path_of(stage: Stage) -> str:
+    return stage.filename if isinstance(stage, Cache) else stage.path if isinstance(stage, Snapshot) else ""
+
+
+def _with_path(stage: Stage, change: Callable[[str], str]) -> Stage:
+    if isinstance(stage, Cache) and stage.filename:
+        return dataclasses.replace(stage, filename=change(stage.filename))
+    if isinstance(stage, Snapshot):
+        return dataclasses.replace(stage, path=change(stage.path))
+    return stage
 
 
 def _with_parallelism(stage: Stage, calls: int | None) -> Stage:
@@ -39,9 +75,8 @@ def _with_parallelism(stage: Stage, calls: int | None) -> Stage:
     return stage
 
 
-def _inner(source: Source, *, sequential: bool) -> Source:
-    """A source in which plans meet, with each of its plans in the other form."""
+def _each(source: Source, change: Callable[[Plan], Plan]) -> Source:
+    """A source in which plans meet, with each of its plans changed; other sources as they are."""
     if not isinstance(source, Combination):
         return source
-    change = naive if sequential else autotune
     return dataclasses.replace(source, plans=tuple(change(plan) for plan in source.plans))

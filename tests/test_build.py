@@ -100,6 +100,18 @@ def test_zip_keeps_pairs_and_prefixes_inner_names() -> None:
     assert b"in1_map" in graph
 
 
+def test_compared_plans_share_no_files(tmp_path: Path) -> None:
+    from pipeline_opt.benchmark import variants
+    from pipeline_opt.variants import without_files
+
+    pipe = NUMBERS.cache(tmp_path / "cache").snapshot(tmp_path / "snap").cache(name="memory")
+    names = [plan.stage("cache").filename for plan in variants(pipe).values()]  # type: ignore[attr-defined]
+    assert names == [str(tmp_path / f"cache.{name}") for name in ("naive", "autotune", "pipelined")]
+    assert [stage.name for stage in without_files(pipe).stages] == ["memory"]
+    for plan in variants(Pipeline.zip(pipe, NUMBERS.take(2))).values():
+        assert len(list(build(plan))) == 2
+
+
 def test_shuffle_is_seeded_and_snapshot_is_read_back(tmp_path: Path) -> None:
     assert values(NUMBERS.shuffle(6, seed=3)) == values(NUMBERS.shuffle(6, seed=3))
     snapshot = NUMBERS.snapshot(tmp_path / "snap")

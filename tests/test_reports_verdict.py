@@ -104,8 +104,7 @@ class TestSentence:
 
     def test_a_partial_run_says_so(self) -> None:
         assert verdict(partial()).sentence == (
-            "Partial run (5 steps, interrupted by the user): the accelerator waits 65 % of the time, "
-            "for decode (transform)."
+            "Partial run (interrupted by the user): the accelerator waits 65 % of the time, for decode (transform)."
         )
 
     def test_no_batch_and_one_step(self) -> None:

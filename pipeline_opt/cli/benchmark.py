@@ -25,7 +25,7 @@ from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.record import Record
 from pipeline_opt.sources import Images, OpaqueDataset
-from pipeline_opt.stages import Cache, Map, Snapshot
+from pipeline_opt.stages import Map
 from pipeline_opt.summary import benchmark_summary
 
 terminal = lazy_module("pipeline_opt.reports.terminal")
@@ -151,9 +151,6 @@ def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, r
     output.line()
     for harm in harms(pipeline):
         note(f"warning: {harm.stage}: {harm.message}")
-    for stage in pipeline.stages:
-        if isinstance(stage, Snapshot) or (isinstance(stage, Cache) and stage.filename):
-            note(f"warning: {stage.name}: the runs share its files: the first one writes what the others read")
     plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
     failure: BaseException | None = None
     try:

@@ -172,13 +172,12 @@ def _slow_start(case: Case) -> str | None:
 
 
 def _blocked_end(case: Case) -> str | None:
-    end = case.record.teardown_s
+    end, iterators = case.record.teardown_s, len(case.record.epoch_starts)
     if end is None or end < 0.1 * case.figures.wall_s or end < 0.1:
         return None
-    return (
-        f"Ending the iterator took {units.seconds(end)}, which every epoch with an iterator of its own pays: repeat() "
-        "inside the pipeline keeps one iterator."
-    )
+    if iterators < 2:
+        return f"Ending the iterator took {units.seconds(end)}, after the run: AUTOTUNE's thread can hold it up until it wakes."
+    return f"Ending the {iterators} iterators took {units.seconds(end)}: repeat() inside the pipeline needs only one."
 
 
 def cores_used(record: Record) -> float | None:

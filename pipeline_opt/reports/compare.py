@@ -94,7 +94,10 @@ def utilization(records: Sequence[Record]) -> Estimate | None:
         trained = (record.steps.train_end - record.steps.train_start)[len(record.steps) - len(elements) :]
         if trained.sum() > 0:
             side.append((100 * trained, seconds))
-    return _estimate([side]) if side else None
+    if not side:
+        return None
+    found = _estimate([side])
+    return found if found.high is None else found._replace(high=min(100.0, found.high))
 
 
 def steady_steps(record: Record) -> tuple[Floats, Floats]:

@@ -118,6 +118,5 @@ def _drains(figures: Account, cause: str | None, stage: StageRecord | None) -> s
 def _mark(sentence: str, record: Record) -> str:
     if not record.partial:
         return sentence
-    reason = f", {record.partial_reason}" if record.partial_reason else ""
-    after = f"Partial run ({units.plural(len(record.steps), 'step')}{reason})"
+    after = f"Partial run ({record.partial_reason or units.plural(len(record.steps), 'step')})"
     return f"{after}: {sentence[0].lower()}{sentence[1:]}"
