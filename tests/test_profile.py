@@ -144,6 +144,8 @@ def test_limits(records: Path) -> None:
         po.profile(pipe_over(records).repeat(), epochs=1)
     with pytest.raises(po.UsageError, match="trace='some' is out of range; valid: 'auto', 'full', 'off'"):
         po.profile(pipe_over(records), trace="some")  # type: ignore[arg-type]
+    with pytest.raises(po.UsageError, match="warmup=-1 is out of range; valid: a whole number from 0"):
+        po.profile(pipe_over(records), warmup=-1)
     with pytest.raises(po.UsageError, match="cannot profile list"):
         po.profile([1, 2, 3])
 

@@ -70,6 +70,8 @@ def profile(
     """
     if trace not in ("auto", "full", "off"):
         raise UsageError(f"trace={trace!r} is out of range; valid: 'auto', 'full', 'off'")
+    if not isinstance(warmup, int) or warmup < 0:
+        raise UsageError(f"warmup={warmup!r} is out of range; valid: a whole number from 0")
     clock = clock or SystemClock()
     taker = as_consumer(consumer, clock)
     subject = prepare(pipeline, emulated=taker.info.kind == "accelerator")
