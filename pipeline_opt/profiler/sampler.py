@@ -144,7 +144,7 @@ class ModelSampler:
 
     def _keep(self, stage: int, node: Any, now_s: float) -> None:
         seen = self._seen.setdefault(stage, _Seen())
-        seen.elements = max(seen.elements, node.num_elements)
+        seen.elements = max(seen.elements, elements_of(node, self.stages.stages[stage].kind))
         seen.bytes_in = max(seen.bytes_in, node.bytes_consumed)
         seen.bytes_out = max(seen.bytes_out, node.bytes_produced)
         for parameter in node.parameters:
@@ -170,6 +170,12 @@ def match_nodes(model: Any, stages: StageMap) -> list[tuple[int, Any]]:
                 pairs.append((found, node))
                 position = found - 1
     return pairs
+
+
+def elements_of(node: Any, kind: str) -> int:
+    """Elements that a stage of a kind made, by its node: a fused map and batch counts batches, of `ratio` elements each."""
+    batches = node.name == "MapAndBatch" and kind == "map"
+    return int(node.num_elements * node.ratio) if batches else int(node.num_elements)
 
 
 def kinds_of_node(name: str) -> tuple[str, ...]:
