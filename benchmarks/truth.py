@@ -1,6 +1,6 @@
 """Does the profiler tell the truth? Costs, utilization and stalls against what is known.
 
-    python benchmarks/truth.py [--quick] [--json FILE]
+    python benchmarks/truth.py [--rounds N] [--json FILE]
 
 1. The cost for an element of every stage above 50 us: within 10 % of the same work calibrated alone, in turns with the runs.
 2. Accelerator utilization: within 3 points of S / (S + P) without and S / max(S, P) with prefetch, for a step of S seconds and a
@@ -204,16 +204,15 @@ def _line(what: str, known: list[float], found: list[float], errors: list[float]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: wider intervals")
+    parser.add_argument("--rounds", type=int, default=21, help="rounds for each cost; a third of them for utilization")
     parser.add_argument("--json", type=Path, help="write the lines to a file")
     arguments = parser.parse_args()
-    rounds = 5 if arguments.quick else 21
     tf.config.threading.set_intra_op_parallelism_threads(1)
     warnings.simplefilter("ignore", po.PlanWarning)
     lines = []
     print(f"{'':60}{'known':>10}{'found':>10}   error [95 % interval]        bound")
     with tempfile.TemporaryDirectory() as folder:
-        for line in _all(Path(folder), rounds):
+        for line in _all(Path(folder), arguments.rounds):
             lines.append(line)
             mark = "ok" if line.holds else "MISSED"
             print(
