@@ -9,7 +9,7 @@ from command_line import Shell
 
 pytestmark = pytest.mark.tf
 
-TRAIN = '''
+TRAIN = """
 import numpy as np
 import tensorflow as tf
 
@@ -38,7 +38,7 @@ def make_dataset():
     dataset = tf.data.Dataset.range(120).shuffle(40)
     dataset = dataset.map(with_mask).map(augment, num_parallel_calls=2).map(label)
     return dataset.batch(16).prefetch(tf.data.AUTOTUNE)
-'''
+"""
 
 
 def test_stages_are_named_after_the_users_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

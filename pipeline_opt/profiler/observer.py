@@ -30,6 +30,7 @@ class Observer:
         self._origin_s = clock.now()
         self._core_spans: list[tuple[Counters, Counters]] = []
         self._core_begin: Counters = {}
+        self._core_seen: Counters = {}
         self._counted = 0
 
     def start(self) -> None:
@@ -46,7 +47,9 @@ class Observer:
         self.sampler.follow(iterator)
 
     def on_close(self) -> None:
-        """The loop is about to end its iterator."""
+        """The loop is about to end its iterator, and with it the threads that worked for it."""
+        if self.tracer.is_open:
+            self._core_seen.update(core_times())
         self.sampler.leave()
 
     def on_step(self, elements: int) -> None:
@@ -84,7 +87,7 @@ class Observer:
         return [text for text in (self.sampler.refusal, self.tracer.refusal, *errors) if text]
 
     def _open(self) -> None:
-        self._core_begin = core_times()
+        self._core_begin, self._core_seen = core_times(), {}
         self.tracer.start()
         self.pacing.opened(self._clock.now() - self._origin_s)
 
@@ -93,7 +96,7 @@ class Observer:
             return
         self.tracer.stop()
         self.pacing.closed()
-        self._core_spans.append((self._core_begin, core_times()))
+        self._core_spans.append((self._core_begin, {**self._core_seen, **core_times()}))
 
     def _count_closed(self) -> None:
         """Tell the pacing how many events the last window held, once its file is there."""
