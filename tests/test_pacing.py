@@ -22,17 +22,17 @@ def close_time(pace: Pacing, opened_s: float, step_s: float, elements: int) -> f
 
 def test_first_window_of_cheap_elements_closes_by_their_number() -> None:
     pace = Pacing("auto", cores=2)
-    # 40,000 events at 30 an element are 1,333 elements, of 64 a step: 21 steps.
-    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.21)
+    # 20,000 events at 30 an element are 667 elements, of 64 a step: 11 steps.
+    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.11)
 
 
 def test_first_window_of_dear_elements_closes_by_time() -> None:
     pace = Pacing("auto", cores=2)
-    assert close_time(pace, 0.0, 0.3, 1) == pytest.approx(2.7)
+    assert close_time(pace, 0.0, 0.3, 1) == pytest.approx(1.8)
 
 
 def test_a_run_known_to_be_short_is_traced_whole() -> None:
-    pace = Pacing("auto", cores=2, expected_s=2.0)
+    pace = Pacing("auto", cores=2, expected_s=1.2)
     pace.opened(0.0)
     assert not any(pace.should_close(step * 0.3, 1) for step in range(100))
 
@@ -50,9 +50,9 @@ def test_a_window_opens_once_the_run_can_pay_for_it() -> None:
     close_time(pace, 0.0, 0.01, 64)
     assert not pace.should_open(100.0), "nothing is known of the event rate yet"
     pace.counted(50_000, 0.25)
-    # 0.25 s spent and 0.05 s to come, against 1.5 % of two cores: from 10 s on.
-    assert not pace.should_open(9.9)
-    assert pace.should_open(10.1)
+    # 0.25 s spent and 0.05 s to come, against 1 % of two cores: from 15 s on.
+    assert not pace.should_open(14.9)
+    assert pace.should_open(15.1)
 
 
 def test_tracing_stays_within_its_share_for_ever() -> None:

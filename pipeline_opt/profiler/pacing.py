@@ -12,13 +12,13 @@ from typing import Final
 EVENT_COST_S: Final = 5e-6
 """CPU seconds that one event costs, writing and collecting together."""
 
-SHARE: Final = 0.015
+SHARE: Final = 0.01
 """The share of the run's core-seconds that tracing may take."""
 
 WINDOW_EVENTS: Final = 10_000
 """Events that a window is sized for."""
 
-FIRST_EVENTS: Final = 40_000
+FIRST_EVENTS: Final = 20_000
 """Events after which the first window closes: it sees the pipeline fill, and short runs whole."""
 
 EVENTS_PER_ELEMENT: Final = 30
@@ -27,7 +27,7 @@ EVENTS_PER_ELEMENT: Final = 30
 FULL_EVENTS: Final = 3_000_000
 """Where tracing a whole run stops: beyond it the trace no longer fits a few hundred megabytes."""
 
-FIRST_S: Final = 2.5
+FIRST_S: Final = 1.5
 LONGEST_S: Final = 2.0
 SHORTEST_S: Final = 0.05
 FEWEST_STEPS: Final = 2
