@@ -189,7 +189,7 @@ def test_what_a_factory_may_return() -> None:
     )
 )
 def test_variants_yield_the_same_elements(kinds: list[str]) -> None:
-    # TensorFlow 2.17 fuses a shuffle with one repeat, and then seeds the epochs of a second repeat in another order.
+    # TensorFlow fuses a shuffle with one repeat, and then seeds the epochs of a second repeat in another order.
     assume("shuffle" not in kinds or kinds.count("repeat") < 2)
     steps = {
         "map": lambda p: p.map(double),
