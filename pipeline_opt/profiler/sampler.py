@@ -37,16 +37,7 @@ SERIES = ("parallelism", "buffer_size")
 
 @dataclass
 class Totals:
-    """What the model last said of a stage, summed over iterators. None: it never said anything."""
-
-    elements: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-
-
-@dataclass
-class _Seen:
-    """The last sample of one stage of one iterator."""
+    """What the model last said of a stage, of one iterator or summed over several."""
 
     elements: int = 0
     bytes_in: int = 0
@@ -66,9 +57,9 @@ class ModelSampler:
     clock: Clock
     refusal: str | None = None
     _series: dict[tuple[int, str], list[tuple[float, float, bool]]] = field(default_factory=lambda: defaultdict(list))
-    _done: list[dict[int, _Seen]] = field(default_factory=list)
+    _done: list[dict[int, Totals]] = field(default_factory=list)
     _current: Any = None
-    _seen: dict[int, _Seen] = field(default_factory=dict)
+    _seen: dict[int, Totals] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -143,7 +134,7 @@ class ModelSampler:
             self._keep(stage, node, now_s)
 
     def _keep(self, stage: int, node: Any, now_s: float) -> None:
-        seen = self._seen.setdefault(stage, _Seen())
+        seen = self._seen.setdefault(stage, Totals())
         seen.elements = max(seen.elements, elements_of(node, self.stages.stages[stage].kind))
         seen.bytes_in = max(seen.bytes_in, node.bytes_consumed)
         seen.bytes_out = max(seen.bytes_out, node.bytes_produced)
