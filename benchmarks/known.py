@@ -1,8 +1,9 @@
-"""Work of known cost: real CPU work, gzip and file reads, calibrated alone, without profiler and tf.data."""
+"""Work whose cost is known twice: by a clock inside the work itself, and by the same work run alone, without tf.data."""
 
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,66 +12,129 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-REPEATS = 32
-"""Runs in one calibration, one after another inside one graph, so that calling from Python adds next to nothing."""
+import pipeline_opt as po
 
-ROUNDS = 7
+MEASURE_S = 0.03
+"""How long one measurement lasts, about: long enough that calling a graph from Python, half a millisecond, does not count."""
+
+SAMPLE = 16
+"""Runs that tell how many make a measurement."""
 
 
 class Work(NamedTuple):
-    """A function from an element to an element of the same kind, and an element to begin with."""
+    """A function from a string to a number that depends on all that was done, and the strings to do it with."""
 
     name: str
     function: Callable[[Any], Any]
-    element: str
+    elements: Sequence[str]
 
 
-def regex_work(name: str, units: int) -> Work:
-    """One op on one thread in a few kilobytes of memory: some half a microsecond for each unit."""
+def regex_work(name: str, times: int) -> Work:
+    """Some 100 us of one op on one thread, in a few kilobytes of memory, a number of times."""
 
     def rewrite(element: Any) -> Any:
-        return tf.strings.regex_replace(element, "([0-9])([a-z])", r"\1\2")
+        for _ in range(times):
+            element = tf.strings.regex_replace(element, "([0-9])([a-z])", r"\1\2")
+        return tf.cast(tf.strings.length(element), tf.float64)
 
-    rewrite.__name__ = name
-    return Work(name, rewrite, "ab1cd2" * units)
-
-
-def calibrate(work: Work) -> float:
-    """Microseconds that one run of the function takes on one thread, alone."""
-
-    @tf.function
-    def chain(element: Any) -> Any:
-        for _ in range(REPEATS):
-            element = work.function(element)
-        return element
-
-    element = tf.constant(work.element)
-    return _per_run_us(lambda: chain(element), REPEATS)
+    return Work(name, rewrite, ["ab1cd2" * 200])
 
 
-def calibrate_read(paths: Sequence[str]) -> float:
-    """Microseconds that reading one of some files takes, alone."""
-    chosen = tf.constant(list(paths)[:REPEATS])
+def read_work(name: str, paths: Sequence[str]) -> Work:
+    """Reading a file."""
+    return Work(name, lambda path: tf.cast(tf.strings.length(tf.io.read_file(path)), tf.float64), paths)
 
-    @tf.function(input_signature=[tf.TensorSpec([len(chosen)], tf.string)])
-    def read(names: Any) -> Any:
-        total = tf.constant(0)
-        for name in tf.unstack(names):
-            # One after another: the next may not begin before this one's size is known.
+
+def clocked(work: Work) -> Callable[..., tuple[Any, ...]]:
+    """The work as a map: it hands its element on and adds when the work began and ended, in seconds, and its result."""
+
+    def run(element: Any, *clocks: Any) -> tuple[Any, ...]:
+        # One op after another: where two could go on at once, TensorFlow would wake a thread for the second.
+        with tf.control_dependencies([element]):
+            start = tf.timestamp()
+        with tf.control_dependencies([start]):
+            result = work.function(tf.identity(element))
+        with tf.control_dependencies([result]):
+            end = tf.timestamp()
+        return (element, *clocks, tf.stack([start, end, result]))
+
+    return run
+
+
+def clocked_pipe(works: Sequence[Work], parallelism: int | None) -> po.Pipeline:
+    """One map for each work, named after it, over the elements of the first, for ever."""
+    pipe = po.Pipeline.from_dataset(tf.data.Dataset.from_tensor_slices(list(works[0].elements)).repeat())
+    for work in works:
+        pipe = pipe.map(clocked(work), name=work.name, num_parallel_calls=parallelism)
+    return pipe
+
+
+class Alone:
+    """The same work outside tf.data, on some threads at once.
+
+    Args:
+        run: Does the work `runs` times, one after another; one for each thread.
+        runs: How often.
+    """
+
+    def __init__(self, run: Sequence[Callable[[], Any]], runs: int) -> None:
+        self._run, self._runs = run, runs
+        self._us: list[float] = []
+
+    def measure(self) -> None:
+        """Once more, on every thread, once the core is awake and the memory warm."""
+        self._run[0]()
+        others = [threading.Thread(target=self._measure, args=(run,)) for run in self._run[1:]]
+        for thread in others:
+            thread.start()
+        self._measure(self._run[0])
+        for thread in others:
+            thread.join()
+
+    def take_us(self) -> float:
+        """Microseconds for one run, the mean of what was measured since this was asked last."""
+        mean = statistics.fmean(self._us)
+        self._us = []
+        return mean
+
+    def _measure(self, run: Callable[[], Any]) -> None:
+        start = time.perf_counter()
+        run()
+        self._us.append((time.perf_counter() - start) / self._runs * 1e6)
+
+
+def alone(work: Work, threads: int) -> Alone:
+    """The work and its clock, each run with the next element."""
+    sample = Alone([_chain(work, SAMPLE)], SAMPLE)
+    sample.measure()
+    runs = max(SAMPLE, round(MEASURE_S / (sample.take_us() * 1e-6)))
+    return Alone([_chain(work, runs)] * threads, runs)
+
+
+def _chain(work: Work, runs: int) -> Callable[[], Any]:
+    elements = tf.constant([work.elements[i % len(work.elements)] for i in range(runs)])
+
+    @tf.function(input_signature=[tf.TensorSpec([runs], tf.string)])
+    def chain(strings: Any) -> Any:
+        total = tf.zeros([3], tf.float64)
+        for element in tf.unstack(strings):
+            # One after another: the next may not begin before this one's result is known.
             with tf.control_dependencies([total]):
-                total += tf.strings.length(tf.io.read_file(tf.identity(name)))
+                own = tf.identity(element)
+            total += clocked(work)(own)[-1]
         return total
 
-    return _per_run_us(lambda: read(chosen), len(chosen))
+    chain(elements)
+    return lambda: chain(elements)
 
 
-def calibrate_records(path: str, compression: str, count: int) -> float:
-    """Microseconds that reading one record of a file takes, alone: the file is skipped through without a function."""
+def records_alone(path: str, compression: str, runs: int) -> Alone:
+    """Reading and inflating the next records of a file, as a batch, without a function."""
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
-    dataset = tf.data.TFRecordDataset(path, compression).skip(count - 1).with_options(options)
-    return _per_run_us(lambda: next(iter(dataset)), count)
+    records = iter(tf.data.TFRecordDataset(path, compression).repeat().batch(runs).with_options(options))
+    return Alone([lambda: next(records)], runs)
 
 
 def write_files(folder: Path, count: int, size: int) -> list[str]:
@@ -89,13 +153,3 @@ def write_gzip_records(path: Path, count: int, size: int) -> None:
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
         for _ in range(count):
             writer.write(rng.choice(letters, size).tobytes())
-
-
-def _per_run_us(run: Callable[[], Any], runs: int) -> float:
-    run()
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) / runs * 1e6

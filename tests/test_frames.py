@@ -72,6 +72,8 @@ def parallel() -> Trace:
         .span(2, 10, 30, f"{path}::Shuffle", label="shuffle")
         .span(2, 32, 40, "InstantiatedCapturedFunction::RunAsync", step=9)
         .span(3, 41, 91, "ExecutorState::Process", step=9)
+        .span(3, 42, 60, "decode/ReadFile:ReadFile")
+        .span(3, 61, 90, "decode/DecodeJpeg:DecodeJpeg")
     )
 
 
@@ -80,8 +82,8 @@ def test_sequential_work_is_charged_where_it_was_done() -> None:
     interleave, decode, batch = found.costs[1], found.costs[2], found.costs[4]
     assert dict(interleave.work_s) == pytest.approx({"extract": 0.010})
     assert interleave.overhead_s == pytest.approx(0.010), "its own 20..25 and 35..40"
-    assert dict(decode.work_s) == pytest.approx({"transform": 0.038}), "the run, not the wait for it"
-    assert decode.overhead_s == pytest.approx(0.020), "10..20, 40..45, 85..90"
+    assert dict(decode.work_s) == pytest.approx({"transform": 0.030}), "the op, not the wait for the run"
+    assert decode.overhead_s == pytest.approx(0.020 + 0.008), "10..20, 40..45, 85..90; and 46..50, 80..84 of the run"
     assert dict(batch.work_s) == pytest.approx({"transform": 0.020})
     assert decode.elements == 1
     assert decode.ops == {"DecodeJpeg": pytest.approx([0.030, 1])}
@@ -90,8 +92,10 @@ def test_sequential_work_is_charged_where_it_was_done() -> None:
 def test_waiting_for_other_threads_is_no_work() -> None:
     found = attribute([parallel().window()], StageMap(STAGES))
     decode, shuffle = found.costs[2], found.costs[3]
-    assert dict(decode.work_s) == pytest.approx({"transform": 0.050})
-    assert decode.overhead_s == pytest.approx(0.008 + 0.012), "the dispatch; and 5..10, 30..32, 40..45"
+    assert dict(decode.work_s) == pytest.approx({"extract": 0.018, "transform": 0.030}), "between ops, too"
+    assert decode.overhead_s == pytest.approx(0.008 + 0.012 + 0.002), (
+        "the dispatch; 5..10, 30..32, 40..45; 41..42, 90..91"
+    )
     assert dict(shuffle.work_s) == pytest.approx({"transform": 0.020})
     assert found.intervals.end.max() == pytest.approx(0.091)
 
@@ -107,7 +111,7 @@ def test_intervals_of_a_thread_do_not_overlap() -> None:
 def test_reading_ops_inside_a_function_are_extract() -> None:
     trace = sequential().span(1, 47, 49, "decode/ReadFile:ReadFile")
     decode = attribute([trace.window()], StageMap(STAGES)).costs[2]
-    assert dict(decode.work_s) == pytest.approx({"extract": 0.002, "transform": 0.036})
+    assert dict(decode.work_s) == pytest.approx({"extract": 0.002, "transform": 0.031})
 
 
 def test_a_fused_map_and_batch_is_split() -> None:
@@ -119,6 +123,7 @@ def test_a_fused_map_and_batch_is_split() -> None:
         .span(1, 5, 10, f"{path}::Shuffle", label="shuffle")
         .span(1, 12, 20, "InstantiatedCapturedFunction::RunAsync", step=3)
         .span(2, 20, 60, "ExecutorState::Process", step=3)
+        .span(2, 20, 60, "decode/DecodeJpeg:DecodeJpeg")
         .span(2, 60, 75, "ExecutorDoneCallback", step=3)
     )
     costs = attribute([trace.window()], StageMap(STAGES)).costs
@@ -129,7 +134,15 @@ def test_a_fused_map_and_batch_is_split() -> None:
 def test_a_function_called_by_a_function_belongs_to_the_same_stage() -> None:
     trace = sequential().span(1, 60, 70, "ExecutorState::Process", step=1234)
     decode = attribute([trace.window()], StageMap(STAGES)).costs[2]
-    assert dict(decode.work_s) == pytest.approx({"transform": 0.038})
+    assert dict(decode.work_s) == pytest.approx({"transform": 0.030})
+
+
+def test_a_function_of_nothing_is_all_overhead() -> None:
+    trace = Trace().span(0, 0, 30, f"{ROOT}::Map", label="decode")
+    trace.span(0, 5, 25, "InstantiatedCapturedFunction::Run", step=7).span(1, 6, 24, "ExecutorState::Process", step=7)
+    decode = attribute([trace.window()], StageMap(STAGES)).costs[2]
+    assert (dict(decode.work_s), decode.elements) == ({}, 1)
+    assert decode.overhead_s == pytest.approx(0.010 + 0.018)
 
 
 def test_work_of_other_parts_of_the_process_is_left_out() -> None:

@@ -52,7 +52,7 @@ def test_everything_is_counted(records: Path) -> None:
     assert stage(run, "interleave").phase == "extract"
     assert stage(run, "interleave").work_s > 0
     assert {op.op: op.count for op in stage(run, "norm").ops}["MatMul"] == 100
-    assert {op.op for op in stage(run, "map").ops} >= {"StringToNumber"}
+    assert sum(op.work_s for op in stage(run, "map").ops) > 0, "the costliest few"
     assert stage(run, "map").parallelism == "auto"
     assert run.traced_share == pytest.approx(1.0, abs=0.02)
     assert run.source.files == 4

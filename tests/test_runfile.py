@@ -41,6 +41,8 @@ def same(a: Any, b: Any) -> bool:
         return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
     if isinstance(a, tuple):
         return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(map(same, a.values(), b.values()))
     return type(a) is type(b) and (a == b or a != a)
 
 

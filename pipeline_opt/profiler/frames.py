@@ -2,7 +2,8 @@
 
 A span is the part of an event that no event inside it covers. An iterator that hands over what other threads made only waits in
 its own part, so that part is no work; a reader's, a shuffle's or a batch's own part is its work; a map's work is the run of its
-function, which may happen on another thread and is found by its step id.
+function, which may happen on another thread and is found by its step id: from the first op to the last on each thread. What lies
+before and after them, to start the run and to wake whoever waits for it, is overhead: a function of nothing would cost it too.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class What(NamedTuple):
 
     Args:
         role: `function` (a run of a stage's function), `iterator` (an iterator's own part), `batching` (copying results into a
-            batch) or `overhead` (tf.data handing over).
+            batch) or `overhead` (tf.data handing over, starting a function and ending it).
         path: Path of the iterator whose stage it is.
         reads: Whether storage was read.
     """
@@ -101,13 +102,21 @@ def read_frames(window: WindowEvents) -> Frames:
         what = _what(frame, name, paths, window)
         if what is None:
             continue
-        number = index.setdefault(what, len(index))
         over_s = _over_s(frame, what, _function_step(frame, paths), ends)
-        frames.spans.extend(
-            Span(start, min(end, over_s), number, thread) for start, end in frame.cuts if min(end, over_s) > start
-        )
+        for part, (start, end) in zip(_parts(frame, what, paths), frame.cuts, strict=True):
+            if min(end, over_s) > start:
+                number = index.setdefault(part, len(index))
+                frames.spans.append(Span(start, min(end, over_s), number, thread))
     frames.kinds = list(index)
     return frames
+
+
+def _parts(frame: _Open, what: What, paths: dict[int, str]) -> list[What]:
+    """What each own part of an event is for: a run's first and last, around its ops, only start and end it."""
+    parts = [what] * len(frame.cuts)
+    if what.role == "function" and frame.event.step in paths:
+        parts[0] = parts[-1] = what._replace(role="overhead")
+    return parts
 
 
 def _close_all(events: list[Event], window: WindowEvents) -> Iterator[_Open]:
