@@ -128,7 +128,8 @@ class StageRecord:
         bytes_out: Bytes that it produced.
         work_s: Thread-seconds spent in it, waiting for storage included.
         cpu_s: The part of `work_s` on a core.
-        overhead_s: Thread-seconds that tf.data spent handing its elements from thread to thread, not in `work_s`.
+        overhead_s: Thread-seconds that tf.data spent handing its elements from thread to thread and starting and ending its
+            function, not in `work_s`.
         us_per_element: Microseconds of work for an element that passed through it (a batch, for a batching stage).
         parallelism: What the plan says: a number, "auto", or None for a sequential stage.
         parallelism_chosen: What ran, where tf.data reports it: the last value seen.

@@ -1,8 +1,10 @@
-"""How many elements and bytes a batch holds."""
+"""How many elements and bytes a batch holds; asked once a step, so it has to take microseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from math import prod
 from typing import Any
 
 from pipeline_opt.lazy import lazy_module
@@ -18,42 +20,53 @@ def measurer(batched: bool) -> Callable[[Any], tuple[int, int]]:
     """
 
     def measure(batch: Any) -> tuple[int, int]:
-        parts = _parts(batch)
+        parts = list(_parts(batch))
         rows = _rows(parts[0]) if batched and parts else 1
-        return rows, sum(_bytes(part) for part in parts)
+        return rows, sum(map(_bytes, parts))
 
     return measure
 
 
-def _parts(batch: Any) -> list[Any]:
+def _parts(batch: Any) -> Iterator[Any]:
     """The tensors of a nested structure; ragged and sparse ones stay whole."""
-    if isinstance(batch, tf.Tensor):
-        return [batch]
     if isinstance(batch, tuple | list):
-        return [part for item in batch for part in _parts(item)]
-    if isinstance(batch, dict):
-        return [part for item in batch.values() for part in _parts(item)]
-    return [batch]
+        for item in batch:
+            yield from _parts(item)
+    elif isinstance(batch, dict):
+        for item in batch.values():
+            yield from _parts(item)
+    else:
+        yield batch
+
+
+@cache
+def _form(kind: type) -> str:
+    """What a class of components is; looked up once, as asking TensorFlow's classes what they are takes long."""
+    if hasattr(kind, "nested_row_splits"):
+        return "ragged"
+    if hasattr(kind, "dense_shape"):
+        return "sparse"
+    return "tensor" if issubclass(kind, tf.Tensor) else "other"
 
 
 def _rows(part: Any) -> int:
-    if hasattr(part, "nested_row_splits"):
+    form = _form(type(part))
+    if form == "ragged":
         return int(part.nrows())
-    if hasattr(part, "dense_shape"):
-        return int(part.dense_shape[0])
-    shape: Any = getattr(part, "shape", ())
+    shape: Any = part.dense_shape.numpy() if form == "sparse" else getattr(part, "shape", ())
     return int(shape[0]) if len(shape) else 1
 
 
 def _bytes(part: Any) -> int:
-    if hasattr(part, "nested_row_splits"):
-        return sum(_bytes(tensor) for tensor in (part.flat_values, *part.nested_row_splits))
-    if hasattr(part, "dense_shape"):
-        return sum(_bytes(tensor) for tensor in (part.indices, part.values, part.dense_shape))
-    if not isinstance(part, tf.Tensor):
+    form = _form(type(part))
+    if form == "ragged":
+        return sum(map(_bytes, (part.flat_values, *part.nested_row_splits)))
+    if form == "sparse":
+        return sum(map(_bytes, (part.indices, part.values, part.dense_shape)))
+    if form == "other":
         return int(getattr(part, "nbytes", 0))
-    if part.dtype == tf.string:
-        return int(tf.reduce_sum(tf.strings.length(part)).numpy())
+    if part.dtype is tf.string:
+        return int(tf.raw_ops.StringLength(input=part).numpy().sum())
     if part.dtype in (tf.variant, tf.resource):
         return 0
-    return int(part.shape.num_elements()) * int(part.dtype.size)
+    return prod(part.shape) * int(part.dtype.size)
