@@ -39,9 +39,15 @@ def _parts(batch: Any) -> Iterator[Any]:
         yield batch
 
 
+def _form(part: Any) -> str:
+    """What kind of component a part is."""
+    kind: Any = type(part)
+    return _form_of_class(kind)
+
+
 @cache
-def _form(kind: type) -> str:
-    """What a class of components is; looked up once, as asking TensorFlow's classes what they are takes long."""
+def _form_of_class(kind: Any) -> str:
+    """Looked up once, as asking TensorFlow's classes what they are takes long."""
     if hasattr(kind, "nested_row_splits"):
         return "ragged"
     if hasattr(kind, "dense_shape"):
@@ -50,7 +56,7 @@ def _form(kind: type) -> str:
 
 
 def _rows(part: Any) -> int:
-    form = _form(type(part))
+    form = _form(part)
     if form == "ragged":
         return int(part.nrows())
     shape: Any = part.dense_shape.numpy() if form == "sparse" else getattr(part, "shape", ())
@@ -58,7 +64,7 @@ def _rows(part: Any) -> int:
 
 
 def _bytes(part: Any) -> int:
-    form = _form(type(part))
+    form = _form(part)
     if form == "ragged":
         return sum(map(_bytes, (part.flat_values, *part.nested_row_splits)))
     if form == "sparse":
@@ -69,4 +75,4 @@ def _bytes(part: Any) -> int:
         return int(tf.raw_ops.StringLength(input=part).numpy().sum())
     if part.dtype in (tf.variant, tf.resource):
         return 0
-    return prod(part.shape) * int(part.dtype.size)
+    return int(prod(part.shape) * part.dtype.size)
