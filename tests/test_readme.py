@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pipeline_opt.cli.exits import ExitCode
+
 pytestmark = pytest.mark.tf
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -55,7 +57,9 @@ def run(command: str, place: Path) -> str:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    # On data this small either form may be the faster one; that the comparison was made is what counts here.
+    fine = {ExitCode.OK, ExitCode.SLOWER} if "--fail-below" in arguments else {ExitCode.OK}
+    assert done.returncode in fine, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 

@@ -12,7 +12,7 @@ from typing import Final
 EVENT_COST_S: Final = 7e-6
 """CPU seconds that one event costs, writing and collecting together."""
 
-SHARE: Final = 0.01
+SHARE: Final = 0.015
 """The share of the run's core-seconds that tracing may take."""
 
 WINDOW_EVENTS: Final = 10_000
