@@ -71,7 +71,7 @@ def _bytes(part: Any) -> int:
         return sum(map(_bytes, (part.indices, part.values, part.dense_shape)))
     if form == "other":
         return int(getattr(part, "nbytes", 0))
-    if part.dtype is tf.string:
+    if part.dtype == tf.string:
         return int(tf.raw_ops.StringLength(input=part).numpy().sum())
     if part.dtype in (tf.variant, tf.resource):
         return 0
