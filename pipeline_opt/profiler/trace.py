@@ -1,7 +1,7 @@
 """Trace windows: open TensorFlow's own profiler for a moment, and read what it wrote.
 
 Only host events are taken, at level 1 where that is enough and 2 where TensorFlow 2.17 needs it. Starting costs well under a
-millisecond on the loop's thread; stopping costs some six microseconds an event and is done on a thread of its own.
+millisecond on the loop's thread; stopping costs some four microseconds an event and is done on a thread of its own.
 """
 
 from __future__ import annotations
