@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ RESAMPLES = 5000
 
 
 class Estimate(NamedTuple):
-    """A median with its 95 % interval."""
+    """A median or a mean with its 95 % interval."""
 
     middle: float
     low: float
@@ -23,7 +23,16 @@ class Estimate(NamedTuple):
 
 def median_interval(values: Sequence[float], seed: int = 0) -> Estimate:
     """Median and percentile bootstrap interval."""
+    return _interval(values, np.median, seed)
+
+
+def mean_interval(values: Sequence[float], seed: int = 0) -> Estimate:
+    """Mean and percentile bootstrap interval."""
+    return _interval(values, np.mean, seed)
+
+
+def _interval(values: Sequence[float], middle: Callable[..., Any], seed: int) -> Estimate:
     sample = np.asarray(values, np.float64)
     drawn = np.random.default_rng(seed).choice(sample, (RESAMPLES, len(sample)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    return Estimate(float(np.median(sample)), float(low), float(high))
+    low, high = np.percentile(middle(drawn, axis=1), [2.5, 97.5])
+    return Estimate(float(middle(sample)), float(low), float(high))

@@ -1,16 +1,18 @@
-"""What does profiling cost? The same run bare, with the model sampled, and with trace windows, in turns.
+"""What does profiling cost? One long run, its speed while an instrument is at work against its speed just before and after.
 
-    python benchmarks/overhead.py [--rounds 9] [--seconds 20] [--only jpeg|cheap] [--json FILE]
+    python benchmarks/overhead.py [--seconds 240] [--only jpeg|cheap] [--json FILE]
 
-Two pipelines, JPEG decoding and cheap elements of some 100 us, their knobs fixed, since AUTOTUNE would choose others every time.
-Each round takes all forms one after another, over the same number of steps, in an order that changes from round to round; each
-is held against the bare run of its round. Prints the overhead in percent of the wall time with a 95 % interval: model sampling
-stays below 1 %, `trace=auto` below 3 %.
+Two pipelines that keep every core busy, JPEG decoding and cheap elements of some 100 us, their knobs fixed. Every element says
+when its work was done, so that the pipeline's speed is known at any moment. The profiler's parts come and go all the time:
 
-A shared machine changes its speed by more than that from one second to the next. So each element also carries the time that
-its own work took, by a clock inside it: the same work in every form. Wall time over what this work usually took in the run does
-not depend on the machine's speed; `corrected` is the overhead in it. A second bare run, held against the first in the same way,
-shows what is left of the noise: its overhead is zero, and its interval is what this benchmark can tell apart.
+- a sample of the model, four a second: the elements done in the 40 ms from its start on, against the 40 ms before and after;
+- a trace window, every few seconds, until its file is written: likewise, over the window's length and 0.25 s;
+- its code in the loop, in every step: the microseconds by the loop's own clock, which a core spends and others go without.
+
+`model` is loop and samples, `auto` all three, the first window counted by its events. Their bounds are 1 % and 3 %, and the 95 %
+interval has to lie below. `nothing` are moments at which nothing happens, treated as windows and as samples are: it has to come
+out as zero. `whole_runs.py` compares whole runs with and without the profiler instead; on a shared machine it takes hours to tell
+one percent.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import json
-import random
 import sys
 import time
 import warnings
@@ -31,121 +32,97 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from intervals import Estimate, median_interval
-from known import clocked, regex_work
+from impacts import Floats, away_from, lost_s
+from intervals import Estimate, mean_interval
+from loads import Clocks, cheap, jpeg
 
 import pipeline_opt as po
-from pipeline_opt.synth import default_dataset
+from pipeline_opt.profiler.pacing import FIRST_EVENTS, WINDOW_EVENTS
+from pipeline_opt.profiler.sampler import PERIOD_S
+from pipeline_opt.record import Record
 
-BOUNDS = {"bare again": None, "model": 1.0, "auto": 3.0}
+SAMPLE_SPAN_S = 0.04
+WRITING_S = 0.25
+"""How long after a window its file is written at the latest."""
 
-PREEMPTED = 2.5
-"""Work that took so many times the median lost its core on the way; that says nothing of the machine's speed."""
+SAMPLE_LEAD_S = 0.002
+"""How long before the moment that it notes a sample begins, at most."""
 
+FIRST_COUNTS = FIRST_EVENTS / WINDOW_EVENTS
+"""How many of the others the first window stands for: its costs have no time before it to be held against."""
 
-class Pace(NamedTuple):
-    """How long a run took, and how long an element's own work usually took in it, in seconds."""
-
-    wall_s: float
-    own_s: float
-
-
-class Clocks:
-    """A consumer that keeps the clocks of every element."""
-
-    def __init__(self) -> None:
-        self._stamps: list[Any] = []
-
-    def __call__(self, batch: Any) -> None:
-        self._stamps.append(tf.nest.flatten(batch)[-1].numpy())
-
-    def own_s(self) -> float:
-        """What an element's own work took, the mean of those that kept their core."""
-        start, end = np.concatenate(self._stamps).T[:2]
-        seconds = end - start
-        return float(np.mean(seconds[seconds < PREEMPTED * np.median(seconds)]))
+BOUNDS = {"model": 1.0, "auto": 3.0}
 
 
-def decode(record: Any) -> tuple[Any, Any]:
-    """A JPEG record as an image for training, and when decoding began and ended."""
-    encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})[
-        "image/encoded"
-    ]
-    with tf.control_dependencies([encoded]):
-        start = tf.timestamp()
-    with tf.control_dependencies([start]):
-        image = tf.io.decode_jpeg(tf.identity(encoded), channels=3)
-    with tf.control_dependencies([image]):
-        end = tf.timestamp()
-    return tf.image.resize(image, [224, 224]) / 255.0, tf.stack([start, end])
+class Run(NamedTuple):
+    """A profiled run, and when each element's work was done, in seconds from its start."""
+
+    record: Record
+    done: Floats
 
 
-def jpeg() -> po.Pipeline:
-    """Decoding and resizing of real JPEGs, for ever."""
-    records = po.Pipeline.from_tfrecords(default_dataset()).interleave(cycle_length=2, num_parallel_calls=2)
-    return records.map(decode, num_parallel_calls=2).repeat().batch(32).prefetch(2)
-
-
-def cheap() -> po.Pipeline:
-    """Elements of some 100 us: when their work began and ended."""
-    work = regex_work("work", 1)
-    source = po.Pipeline.from_dataset(tf.data.Dataset.from_tensors(work.elements[0]).repeat())
-    return source.map(lambda element: clocked(work)(element)[-1], num_parallel_calls=2).batch(64).prefetch(2)
-
-
-def bare(pipe: po.Pipeline, steps: int) -> Pace:
-    """A plain loop."""
-    dataset, clocks = pipe.build(), Clocks()
-    start = time.perf_counter()
-    iterator = iter(dataset)
-    for _ in range(steps):
-        clocks(next(iterator))
-    return Pace(time.perf_counter() - start, clocks.own_s())
-
-
-def profiled(pipe: po.Pipeline, steps: int, trace: Any) -> Pace:
-    """The loop under the profiler, its first trace window included."""
+def run(pipe: po.Pipeline, seconds: float) -> Run:
+    """Profile with both instruments on."""
     clocks = Clocks()
-    return Pace(po.profile(pipe, clocks, steps=steps, trace=trace).wall_s, clocks.own_s())
+    offsets: list[float] = []
+
+    def consume(batch: Any) -> None:
+        offsets.append(time.time())
+        clocks(batch)
+
+    record = po.profile(pipe, consume, seconds=seconds)
+    offset = float(np.median(np.array(offsets) - record.steps.train_start))
+    return Run(record, np.sort(clocks.spans()[1] - offset))
 
 
-FORMS: dict[str, Callable[[po.Pipeline, int], Pace]] = {
-    "bare": bare,
-    "bare again": bare,
-    "model": lambda pipe, steps: profiled(pipe, steps, "off"),
-    "auto": lambda pipe, steps: profiled(pipe, steps, "auto"),
-}
+def parts(measured: Run) -> dict[str, Estimate]:
+    """Every part's cost in percent of the time."""
+    record, done = measured
+    opened = np.array([window.start_s for window in record.windows])
+    lengths = np.array([window.end_s - window.start_s for window in record.windows])
+    span_s = float(np.max(lengths[1:])) + WRITING_S
+    sampled = np.unique(np.concatenate([series.time_s for series in record.knobs])) - SAMPLE_LEAD_S
+    sampled = away_from(sampled, opened, 3 * SAMPLE_SPAN_S, span_s + 2 * SAMPLE_SPAN_S)
+    windows = (len(opened) - 1 + FIRST_COUNTS) / record.wall_s
+
+    def percent(values: Floats, per_s: float) -> Estimate:
+        return Estimate(*(100 * per_s * value for value in mean_interval(list(values))))
+
+    loop = 100 * loop_s(record) / record.environment.cores / (record.wall_s / len(record.steps))
+    return {
+        "loop": Estimate(loop, loop, loop),
+        "samples": percent(lost_s(done, sampled, SAMPLE_SPAN_S), 1 / PERIOD_S),
+        "windows": percent(lost_s(done, opened[1:], span_s), windows),
+        "nothing, as samples": percent(lost_s(done, sampled + PERIOD_S / 2, SAMPLE_SPAN_S), 1 / PERIOD_S),
+        "nothing, as windows": percent(lost_s(done, idle_moments(record, span_s), span_s), windows),
+    }
 
 
-class Overhead(NamedTuple):
-    """Overhead of a form over the bare one, in percent: of the wall time, and corrected for the machine's speed."""
-
-    wall: Estimate
-    corrected: Estimate
-
-
-def measure(pipe: po.Pipeline, seconds: float, rounds: int) -> dict[str, Overhead]:
-    """Every form, in turns."""
-    bare(pipe, 100)
-    steps = max(20, round(seconds / (bare(pipe, 100).wall_s / 100)))
-    paces: dict[str, list[Pace]] = {name: [] for name in FORMS}
-    for number in range(rounds):
-        for name in random.Random(number).sample(list(FORMS), len(FORMS)):
-            paces[name].append(FORMS[name](pipe, steps))
-    return {name: _overhead(paces[name], paces["bare"]) for name in BOUNDS}
+def loop_s(record: Record) -> float:
+    """What the profiler does in the loop in a step: measure the batch, and take note."""
+    steps = record.steps
+    return float(np.median(steps.train_start - steps.wait_end) + np.median(steps.wait_start[1:] - steps.train_end[:-1]))
 
 
-def _overhead(form: list[Pace], base: list[Pace]) -> Overhead:
-    pairs = list(zip(form, base, strict=True))
-    wall = [a.wall_s / b.wall_s for a, b in pairs]
-    corrected = [(a.wall_s / a.own_s) / (b.wall_s / b.own_s) for a, b in pairs]
-    return Overhead(*(median_interval([100 * (ratio - 1) for ratio in ratios]) for ratios in (wall, corrected)))
+def idle_moments(record: Record, span_s: float) -> Floats:
+    """Ends of steps, as windows begin at, from which on no window is open for two spans and none was for one before."""
+    ends = record.steps.train_end
+    opened = np.array([window.start_s for window in record.windows])
+    moments = ends[np.minimum(np.searchsorted(ends, np.arange(0.0, record.wall_s, 3 * span_s)), len(ends) - 1)]
+    return away_from(moments, opened, 2 * span_s, 2.5 * span_s)
+
+
+def total(*estimates: Estimate) -> Estimate:
+    """The sum of independent estimates."""
+    middle = sum(e.middle for e in estimates)
+    low = sum((e.middle - e.low) ** 2 for e in estimates) ** 0.5
+    high = sum((e.high - e.middle) ** 2 for e in estimates) ** 0.5
+    return Estimate(middle, middle - low, middle + high)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=20.0, help="about how long each run takes")
+    parser.add_argument("--seconds", type=float, default=240.0, help="how long each of the two runs takes")
     parser.add_argument("--only", choices=("jpeg", "cheap"), help="one of the two pipelines")
     parser.add_argument("--json", type=Path, help="write the numbers to a file")
     arguments = parser.parse_args()
@@ -153,23 +130,28 @@ def main() -> int:
     # As in the benchmark of truth: an op's time is then that of one thread.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     found: dict[str, Any] = {"tensorflow": tf.__version__}
+    pipelines: list[Callable[[], po.Pipeline]] = [jpeg, cheap]
     missed = False
-    print(f"{'overhead, percent':20}{'of the wall time':>26}{'corrected':>26}   bound")
-    for pipe in (jpeg, cheap):
+    print(f"{'overhead, percent of the time':34}{'mean [95 % interval]':>26}   bound")
+    for pipe in pipelines:
         if arguments.only not in (None, pipe.__name__):
             continue
-        for name, overhead in measure(pipe(), arguments.seconds, arguments.rounds).items():
-            bound = BOUNDS[name]
-            holds = bound is None or overhead.corrected.middle <= bound
-            missed |= not holds
-            found[f"{pipe.__name__} {name}"] = {
-                kind: estimate._asdict() for kind, estimate in overhead._asdict().items()
-            }
-            verdict = "" if bound is None else f"{bound:<8g}{'ok' if holds else 'MISSED'}"
-            print(
-                f"{pipe.__name__ + ', ' + name:20}{overhead.wall!s:>26}{overhead.corrected!s:>26}   {verdict}",
-                flush=True,
-            )
+        measured = run(pipe(), arguments.seconds)
+        costs = parts(measured)
+        costs["model"] = total(costs["loop"], costs["samples"])
+        costs["auto"] = total(costs["model"], costs["windows"])
+        for name, cost in costs.items():
+            bound = BOUNDS.get(name)
+            missed |= bound is not None and cost.high > bound
+            verdict = "" if bound is None else f"{bound:<4g}{'ok' if cost.high <= bound else 'MISSED'}"
+            print(f"{pipe.__name__ + ', ' + name:34}{cost!s:>26}   {verdict}", flush=True)
+        record = measured.record
+        print(
+            f"{'':4}{loop_s(record) * 1e6:.0f} us of a step of {record.wall_s / len(record.steps) * 1e3:.1f} ms on "
+            f"{record.environment.cores:g} cores; {len(record.windows)} windows in {record.wall_s:.0f} s",
+            flush=True,
+        )
+        found[pipe.__name__] = {name: cost._asdict() for name, cost in costs.items()}
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
     return 1 if missed else 0

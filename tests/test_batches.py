@@ -26,17 +26,41 @@ BATCHES: dict[str, tuple[Callable[[Any], Any], tuple[int, int]]] = {
 }
 
 
+@pytest.mark.parametrize("rows", ["known", "unknown"])
 @pytest.mark.parametrize("name", BATCHES)
-def test_rows_and_bytes(tf: Any, name: str) -> None:
+def test_rows_and_bytes(tf: Any, name: str, rows: str) -> None:
     make, expected = BATCHES[name]
-    assert measurer(batched=True)(make(tf)) == expected
+    batch = make(tf)
+    assert measurer(spec_of(tf, batch, relaxed=rows == "unknown"), batched=True)(batch) == expected
 
 
 def test_without_a_batch_everything_is_one_element(tf: Any) -> None:
-    assert measurer(batched=False)(tf.zeros([32, 4])) == (1, 512)
-    assert measurer(batched=False)(tf.constant("abc")) == (1, 3)
+    assert measurer(tf.TensorSpec([32, 4]), batched=False)(tf.zeros([32, 4])) == (1, 512)
+    assert measurer(tf.TensorSpec([], tf.string), batched=False)(tf.constant("abc")) == (1, 3)
+
+
+def test_images_of_different_sizes(tf: Any) -> None:
+    measure = measurer(tf.TensorSpec([None, None, 3], tf.uint8), batched=False)
+    assert [measure(tf.zeros([n, 2, 3], tf.uint8))[1] for n in (4, 5)] == [24, 30]
+    assert measurer(tf.TensorSpec(None, tf.uint8), batched=True)(tf.zeros([4, 2], tf.uint8)) == (4, 8)
+
+
+def test_components_with_other_numbers_of_rows(tf: Any) -> None:
+    spec = (tf.TensorSpec([None, 2]), tf.TensorSpec([None]))
+    assert measurer(spec, batched=True)((tf.zeros([4, 2]), tf.zeros([7]))) == (4, 4 * 8 + 7 * 4)
 
 
 def test_a_dataset_inside_a_batch_has_no_bytes_of_its_own(tf: Any) -> None:
-    windows = next(iter(tf.data.Dataset.range(4).window(2)))
-    assert measurer(batched=False)(windows) == (1, 0)
+    windows = tf.data.Dataset.range(4).window(2)
+    assert measurer(windows.element_spec, batched=False)(next(iter(windows))) == (1, 0)
+
+
+def spec_of(tf: Any, batch: Any, *, relaxed: bool) -> Any:
+    """The type of a batch; relaxed, its number of rows is unknown."""
+
+    def of(part: Any) -> Any:
+        spec = tf.type_spec_from_value(part)
+        return tf.TensorSpec([None, *part.shape[1:]], spec.dtype) if relaxed and tf.is_tensor(part) else spec
+
+    ragged_or_sparse = isinstance(batch, tf.RaggedTensor | tf.SparseTensor)
+    return tf.type_spec_from_value(batch) if ragged_or_sparse else tf.nest.map_structure(of, batch)

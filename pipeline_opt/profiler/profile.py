@@ -100,7 +100,7 @@ class Profiling:
         self._subject = prepare(pipeline)
         self._warmup, self._trace = warmup, trace
         self._observer = _observer(self._subject, trace, self._clock, None)
-        measure = _Counting(self._subject.batched)
+        measure = _Counting(self._subject)
         self._recorder = LoopRecorder(
             measure,
             self._clock,
@@ -145,8 +145,8 @@ class Profiling:
 class _Counting:
     """Measures batches, and remembers the elements of the last."""
 
-    def __init__(self, batched: bool) -> None:
-        self._measure = measurer(batched)
+    def __init__(self, subject: Subject) -> None:
+        self._measure = measurer(subject.dataset.element_spec, subject.batched)
         self.last = 0
 
     def __call__(self, batch: Any) -> tuple[int, int]:
@@ -163,7 +163,7 @@ def _run(
     observer: Observer,
     on_progress: Progress | None,
 ) -> LoopResult:
-    measure = _Counting(subject.batched)
+    measure = _Counting(subject)
 
     def on_step(count: int, elapsed_s: float) -> None:
         observer.on_step(measure.last)
