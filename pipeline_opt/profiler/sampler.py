@@ -19,7 +19,7 @@ from pipeline_opt.record import KnobSeries
 tf = lazy_module("tensorflow")
 
 PERIOD_S = 0.25
-"""A sample costs 0.3 ms; nodes vanish from the model when their input ends, so it has to be asked often."""
+"""A sample costs half a millisecond or so; nodes vanish from the model when their input ends, so it has to be asked often."""
 
 FUSED = {
     "MapAndBatch": ("batch", "map"),
