@@ -61,6 +61,53 @@ def test_everything_is_counted(records: Path) -> None:
     assert (run.intervals.end <= run.wall_s + 1e-9).all()
 
 
+def numbers(count: int) -> Pipeline:
+    return Pipeline.from_tensors(np.arange(count, dtype=np.int64))
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+COUNTED: dict[str, tuple[Any, dict[str, int]]] = {
+    "repeat": (
+        lambda: numbers(10).map(double).repeat(5).batch(4),
+        {"tensors": 50, "map": 50, "repeat": 50, "batch": 13},
+    ),
+    "filter": (lambda: numbers(30).map(double).filter(lambda x: x % 4 == 0), {"tensors": 30, "map": 30, "filter": 15}),
+    "unbatch": (lambda: numbers(40).batch(10).map(double).unbatch().batch(8), {"batch": 4, "map": 4, "batch_2": 5}),
+    "drop": (lambda: numbers(19).map(double).batch(10, drop_remainder=True), {"tensors": 19, "map": 19, "batch": 1}),
+    "batches": (lambda: numbers(20).map(double).batch(4).batch(1), {"map": 20, "batch": 5, "batch_2": 5}),
+    "cache": (lambda: numbers(10).map(double).cache().repeat(3), {"tensors": 10, "map": 10, "cache": 30}),
+    "concatenate": (
+        lambda: Pipeline.concatenate(numbers(20).map(double), numbers(5).map(double)).batch(4),
+        {"concatenate": 25, "in0_map": 20, "in1_map": 5, "in1_tensors": 5},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_trace_of_the_whole_run_counts_every_stage(name: str) -> None:
+    make, expected = COUNTED[name]
+    run = po.profile(make(), trace="full")
+    assert {key: stage(run, key).elements for key in expected} == expected
+
+
+def test_work_is_what_was_traced(records: Path) -> None:
+    run = po.profile(pipe_over(records).filter(lambda x: tf_mean(x) < -1e9), trace="full")
+    traced = run.intervals.end - run.intervals.start
+    for i, found in enumerate(run.stages):
+        if found.work_s is not None:
+            # Intervals also cover the gaps of up to two microseconds between the parts of one piece of work.
+            assert found.work_s == pytest.approx(float(traced[run.intervals.stage == i].sum()), rel=0.3, abs=2e-4)
+
+
+def tf_mean(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.reduce_mean(x)
+
+
 def test_sums_add_up(records: Path) -> None:
     run = po.profile(pipe_over(records), STEP, trace="full")
     summary = run.summary()

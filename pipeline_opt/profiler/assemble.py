@@ -10,13 +10,22 @@ from pipeline_opt.profiler.sampler import Totals
 from pipeline_opt.profiler.stagemap import StageInfo, StageMap
 from pipeline_opt.record import KnobSeries, OpCost, StageRecord
 
-ONE_TO_ONE = frozenset({"map", "cache", "shuffle", "prefetch", "prefetch_to_device", "options"})
-"""Stages that give as many elements as they take."""
+ONE_TO_ONE = frozenset({"map", "shuffle", "repeat", "cache", "prefetch", "prefetch_to_device", "options"})
+"""Stages that give as many elements as they take, all repetitions together. Of a cache it holds while it is filled."""
+
+FUNCTIONS = frozenset({"map", "filter", "flat_map", "interleave"})
+"""Stages whose function runs once for every element that they take."""
+
+ONE_TO_MANY = frozenset({"flat_map", "interleave", "bucket_by_sequence_length", "filter"})
+"""Stages whose function does not run once for every element that they give."""
 
 BATCHING = frozenset({"batch", "padded_batch", "ragged_batch"})
 
 COPYING = frozenset({"batch", "padded_batch"})
 """Stages that cannot do without work: if the trace shows none, it did not look."""
+
+ENDED = "tf.data forgets a stage's counts when its input ends, and the stages after it do not tell its elements"
+"""Why a number of the model is not taken."""
 
 OPS_KEPT = 8
 
@@ -33,8 +42,10 @@ class Observed(NamedTuple):
         series: From the model, over time.
         steps: Elements that the consumer took.
         rows: Single elements in them.
+        even: Whether all batches have one size, so that what does not fill one is dropped.
         drained: Whether every iterator was read to its end.
         epochs: How many iterators there were.
+        whole: Whether the windows saw the whole run.
         scale: What to multiply the windows' seconds with to get the run's, for stages whose elements were not counted.
         share_on_core: Of the stages' thread-seconds, the share on a core; None if it cannot be told.
         no_trace: Why there is no trace, or "".
@@ -46,8 +57,10 @@ class Observed(NamedTuple):
     series: tuple[KnobSeries, ...]
     steps: int
     rows: int
+    even: bool
     drained: bool
     epochs: int
+    whole: bool
     scale: float
     share_on_core: float | None
     no_trace: str
@@ -74,44 +87,67 @@ def share_on_core(costs: list[StageCost], on_core_s: float | None) -> float | No
 
 def stage_records(stages: StageMap, seen: Observed) -> tuple[StageRecord, ...]:
     """The stages of the record, in the plan's order."""
-    counted = count_elements(stages.stages, seen)
+    counted = count_elements(stages, seen)
     return tuple(_record(i, info, counted[i], seen) for i, info in enumerate(stages.stages))
 
 
-def count_elements(stages: list[StageInfo], seen: Observed) -> list[int | None]:
+class _Known(NamedTuple):
+    """What is known where a stage hands over to the next.
+
+    Args:
+        elements: How many it gave; None if that cannot be known from those after it.
+        rows: Single elements in them, if they are the consumer's batches.
+        repeated: Whether a repetition follows, or a cache: what the model says of a stage is then of its last pass.
+    """
+
+    elements: int | None
+    rows: int | None = None
+    repeated: bool = False
+
+
+def count_elements(stages: StageMap, seen: Observed) -> list[int | None]:
     """Elements that each stage produced.
 
-    Where everything was read to its end, the consumer's count holds for every stage up to the first that changes the number in
-    a way that only it knows. In a run that was cut short a stage has made that many at least; what is in buffers beyond that,
-    and the stages further up, only the model can tell.
+    The consumer's count holds for every stage up to the first that changes the number in a way that only it knows. Above it, a
+    trace of the whole run counts the runs of functions, and the model says what a stage has made as long as it is asked before
+    the stage ends: in a run that was cut short, in one pass. There a stage has made also what is in buffers.
     """
-    counted: list[int | None] = [None] * len(stages)
-    known: int | None = seen.steps
-    for i in reversed(range(len(stages))):
-        total = seen.totals.get(i)
-        modelled = total.elements if total else 0
-        if known is None:
-            counted[i] = modelled or None
-        else:
-            counted[i] = known if seen.drained else max(known, modelled)
-        known = _taken(stages[i].kind, known, seen)
+    counted: list[int | None] = [None] * len(stages.stages)
+    left = [(len(counted) - 1, _Known(seen.steps, seen.rows))] if counted else []
+    while left:
+        i, known = left.pop()
+        counted[i] = _produced(i, stages.stages[i].kind, known, seen)
+        taken = _taken(i, stages.stages[i].kind, counted[i], known, seen)
+        left += [(before, taken) for before in stages.inputs(i)]
     return counted
 
 
-def _taken(kind: str, produced: int | None, seen: Observed) -> int | None:
-    """Elements that a stage took, from those that it gave; None if only it knows."""
-    if produced is None or (kind == "cache" and seen.epochs > 1):
-        return None
-    if kind in BATCHING:
-        return seen.rows if produced == seen.steps else None
-    return produced if kind in ONE_TO_ONE else None
+def _produced(i: int, kind: str, known: _Known, seen: Observed) -> int | None:
+    """Elements that a stage gave, by those after it, the trace or the model."""
+    total = seen.totals.get(i)
+    alive = not seen.drained and seen.epochs == 1 and not known.repeated
+    modelled = total.elements if total and alive else None
+    traced = seen.costs[i].runs if seen.whole and kind == "map" else None
+    return max((count for count in (known.elements, traced, modelled) if count is not None), default=None)
+
+
+def _taken(i: int, kind: str, produced: int | None, known: _Known, seen: Observed) -> _Known:
+    """What the stage before gave, as far as this one tells."""
+    cached = kind == "cache" and (seen.epochs > 1 or known.repeated)
+    repeated = known.repeated or kind in ("repeat", "cache")
+    if seen.whole and kind in FUNCTIONS and seen.costs[i].runs:
+        return _Known(seen.costs[i].runs, None, repeated)
+    if kind in ONE_TO_ONE and not cached:
+        return _Known(produced, known.rows, repeated)
+    if kind in BATCHING and not (seen.even and seen.drained):
+        return _Known(known.rows, None, repeated)
+    return _Known(known.elements if kind == "zip" else None, None, repeated)
 
 
 def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> StageRecord:
     cost = seen.costs[i]
     total = seen.totals.get(i)
-    # What an element costs, times the elements: windows may have seen a busier part of the run than the rest.
-    scale = elements / cost.elements if elements and cost.elements else seen.scale
+    scale = _scale(info, cost, elements, seen)
     work = {phase: seconds * scale for phase, seconds in cost.work_s.items()}
     phase = max(work, key=lambda p: work[p]) if work else info.phase
     unseen = info.kind in COPYING and not work
@@ -123,8 +159,8 @@ def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> St
         kind=info.kind,
         phase=phase,
         elements=elements,
-        bytes_in=total.bytes_in if total else None,
-        bytes_out=total.bytes_out if total else None,
+        bytes_in=_bytes(total, total.bytes_in if total else 0, elements),
+        bytes_out=_bytes(total, total.bytes_out if total else 0, elements),
         work_s=sum(work.values()) if measured else None,
         cpu_s=None if "cpu_s" in absent else sum(work.values()) * (seen.share_on_core or 0.0),
         overhead_s=cost.overhead_s * scale if measured else None,
@@ -136,6 +172,25 @@ def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> St
         ops=_costliest(cost, scale),
         absent=absent,
     )
+
+
+def _scale(info: StageInfo, cost: StageCost, elements: int | None, seen: Observed) -> float:
+    """What to multiply what the windows saw of a stage with.
+
+    The run's elements for those of the windows, which may have seen a busier part of it than the rest; by time for stages where
+    the cost is not for each element that they give.
+    """
+    if seen.whole:
+        return 1.0
+    counts_runs = info.kind in ONE_TO_MANY and cost.elements == cost.runs
+    return elements / cost.elements if elements and cost.elements and not counts_runs else seen.scale
+
+
+def _bytes(total: Totals | None, nbytes: int, elements: int | None) -> int | None:
+    """Bytes of all elements of a stage, by those of the elements that the model counted."""
+    if total is None or not total.elements or elements is None:
+        return None
+    return round(nbytes * elements / total.elements)
 
 
 def _absences(
@@ -155,9 +210,9 @@ def _absences(
             "the kernel keeps no counters of thread time, or waiting for storage hides what was off a core"
         )
     if elements is None:
-        absent["elements"] = unmodelled
-    if total is None:
-        absent.update(dict.fromkeys(("bytes_in", "bytes_out"), unmodelled))
+        absent["elements"] = unmodelled if total is None else ENDED
+    if total is None or not total.elements or elements is None:
+        absent.update(dict.fromkeys(("bytes_in", "bytes_out"), unmodelled if total is None else ENDED))
     return absent
 
 

@@ -20,11 +20,21 @@ TOUCHING_S = 2e-6
 
 @dataclass
 class StageCost:
-    """What the windows saw of one stage, in thread-seconds; `elements` is the number that passed while they were open."""
+    """What the windows saw of one stage.
+
+    Args:
+        work_s: Thread-seconds by phase.
+        overhead_s: Thread-seconds of handing over.
+        elements: What the work was for: runs of the stage's function, else records read, else calls.
+        runs: Runs of its function.
+        ops: Seconds and count of each op of its function.
+        parallelism: The parallelism that it last stated.
+    """
 
     work_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     overhead_s: float = 0.0
     elements: int = 0
+    runs: int = 0
     ops: dict[str, list[float]] = field(default_factory=dict)
     parallelism: int | None = None
 
@@ -49,7 +59,7 @@ def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
             stage, phase = places[span.what]
             if stage is not None:
                 _charge(costs[stage], frames.kinds[span.what], phase, span.end_s - span.start_s)
-        rows.extend(_merged(frames.spans, places))
+        rows.extend(_merged([span for span in frames.spans if frames.kinds[span.what].role != "overhead"], places))
         _count_elements(costs, frames, stages, labels)
         _add_ops(costs, frames, stages, labels)
         _add_parallelism(costs, window, stages, labels)
@@ -114,25 +124,30 @@ def _intervals(rows: list[tuple[float, float, int, int, int]]) -> Intervals:
 
 
 def _count_elements(costs: list[StageCost], frames: Frames, stages: StageMap, labels: dict[str, str]) -> None:
-    """Elements that passed each stage: runs of its function, else records that its readers gave, else its calls."""
+    """What passed each stage: runs of its function, else records that its readers gave, else its calls."""
     runs: dict[int, int] = defaultdict(int)
     read: dict[int, int] = defaultdict(int)
     calls: dict[int, int] = defaultdict(int)
     for path, steps in frames.runs.items():
-        behind = stages.of_path(path, labels)
+        # A function of its own: those of an inner pipeline run for other elements.
+        behind = stages.of_iterator(path, labels)
         if behind:
             runs[_stage_of_role("function", behind, stages)] += len(steps)
+    for path, count in frames.opened.items():
+        for stage in stages.of_path(path, labels)[:1]:
+            read[stage] -= count
     for path, count in frames.calls.items():
         behind = stages.of_path(path, labels)
         if behind and READING.fullmatch(path.rpartition("::")[2]):
             read[behind[0]] += count
-        for stage in stages.of_label(labels.get(path, "")):
+        for stage in stages.of_iterator(path, labels):
             calls[stage] += count
     for stage, cost in enumerate(costs):
         by_function = stages.stages[stage].kind in ("map", "filter", "images") or stage not in read
         opens = stages.stages[stage].kind in ("interleave", "flat_map")
         counted = runs[stage] if by_function and not (opens and read[stage]) else 0
-        cost.elements += counted or read[stage] or calls[stage]
+        cost.elements += counted or max(0, read[stage]) or calls[stage]
+        cost.runs += runs[stage]
 
 
 def _add_ops(costs: list[StageCost], frames: Frames, stages: StageMap, labels: dict[str, str]) -> None:
@@ -146,6 +161,6 @@ def _add_ops(costs: list[StageCost], frames: Frames, stages: StageMap, labels: d
 
 def _add_parallelism(costs: list[StageCost], window: WindowEvents, stages: StageMap, labels: dict[str, str]) -> None:
     for key, value in window.parallelism.items():
-        behind = stages.of_label(labels[window.names[key]])
+        behind = stages.of_iterator(window.names[key], labels)
         if behind:
             costs[_stage_of_role("function", behind, stages)].parallelism = value

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
-from pipeline_opt.profiler.trace import Event, WindowEvents, is_op
+from pipeline_opt.profiler.trace import MAKING, Event, WindowEvents, is_op
 
 WAITING = re.compile(r"(Prefetch|ParallelMap|MapAndBatch|ParallelInterleave|ParallelBatch|ParallelFilter|Generator)")
 """Iterators whose own part is waiting for other threads (a generator's: for its function)."""
@@ -65,7 +65,8 @@ class Frames:
         kinds: What spans are for; `Span.what` indexes them.
         spans: Work, unsorted.
         runs: Step ids of the function runs seen, by the path of their iterator.
-        calls: Calls of each iterator, by path.
+        calls: Calls of each iterator, by path, those that found the end of the data included.
+        opened: Readers that each iterator opened, by its path; every one ends with a call that gives nothing.
         ops: Seconds and count of each op type inside the functions of an iterator: (path, op) to [seconds, count].
     """
 
@@ -73,6 +74,7 @@ class Frames:
     spans: list[Span] = field(default_factory=list)
     runs: dict[str, set[int]] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
+    opened: Counter[str] = field(default_factory=Counter)
     ops: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
 
@@ -199,6 +201,10 @@ def _path_of(frame: _Open, window: WindowEvents) -> str | None:
 def _count(frames: Frames, frame: _Open, name: str, paths: dict[int, str], window: WindowEvents) -> None:
     if name.startswith("Iterator::"):
         frames.calls[name] += 1
+    elif name.startswith(MAKING):
+        opener = _path_of(frame.owner, window) if frame.owner and READING.fullmatch(name.removeprefix(MAKING)) else None
+        if opener:
+            frames.opened[opener] += 1
     elif name.startswith("ExecutorState::Process"):
         path = paths.get(frame.event.step)
         if path:
@@ -239,6 +245,9 @@ def _what(frame: _Open, name: str, paths: dict[int, str], window: WindowEvents) 
         return (
             What("batching" if "MapAndBatch" in path.rpartition("::")[2] else "overhead", path, False) if path else None
         )
+    if name.startswith(MAKING):
+        owner = _path_of(frame.owner, window) if frame.owner else None
+        return What("overhead", owner, False) if owner else None
     if name == "InstantiatedCapturedFunction::RunAsync" or name.startswith(("Parallel", "MapAndBatch")):
         owner = paths.get(frame.event.step) if frame.event.step else _path_of(frame, window)
         return What("overhead", owner, False) if owner else None

@@ -42,12 +42,16 @@ class Node:
         kind: The stage kind, in the words of tf.data's methods.
         function: The name of the user's Python function, "" if it has none or only a lambda.
         parallelism: A number, "auto", or None for a sequential op.
+        key: The op's name in the graph.
+        inputs: The keys of the dataset ops that it takes from.
     """
 
     label: str
     kind: str
     function: str
     parallelism: int | str | None
+    key: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 def nodes_of(dataset: Any) -> list[Node]:
@@ -95,7 +99,9 @@ def _bare(name: str) -> str:
 
 
 def _node(node: Any, by_name: dict[str, Any]) -> Node:
-    return Node(_label(node), kind_of(node.op), _function(node), _parallelism(node, by_name))
+    taken = (by_name.get(_bare(name)) for name in node.input)
+    inputs = tuple(str(i.name) for i in taken if i is not None and "Dataset" in i.op)
+    return Node(_label(node), kind_of(node.op), _function(node), _parallelism(node, by_name), str(node.name), inputs)
 
 
 def _label(node: Any) -> str:

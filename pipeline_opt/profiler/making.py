@@ -39,8 +39,10 @@ def make_record(
         series=observer.sampler.series(result.start),
         steps=len(result.steps),
         rows=int(result.steps.elements.sum()),
+        even=_even(subject),
         drained=_drained(result),
         epochs=len(result.epoch_starts),
+        whole=_whole(spans, result),
         scale=_scale(spans, result),
         share_on_core=share_on_core(found.costs, observer.on_core_s),
         no_trace=_no_trace(trace, observer, windows),
@@ -124,6 +126,26 @@ def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
     """What to multiply the windows' work with: seconds of the run for each second in a window."""
     inside = sum(span.end_s - span.start_s for span in spans)
     return result.wall_s / inside if inside else 1.0
+
+
+def _whole(spans: tuple[Window, ...], result: LoopResult) -> bool:
+    """Whether one window saw the run from its first to its last moment, and all threads.
+
+    TensorFlow 2.17 loses the events of threads that end inside a window, as those of every iterator but the last do.
+    """
+    return (
+        len(result.epoch_starts) == 1
+        and len(spans) == 1
+        and spans[0].start_s == 0.0
+        and spans[0].end_s == result.wall_s
+    )
+
+
+def _even(subject: Subject) -> bool:
+    """Whether the number of rows in a batch is fixed by its type: a last one that is smaller is then dropped."""
+    first = next(iter(tf.nest.flatten(subject.dataset.element_spec)), None)
+    shape = getattr(first, "shape", None)
+    return subject.batched and shape is not None and bool(shape.rank) and shape[0] is not None
 
 
 def _drained(result: LoopResult) -> bool:

@@ -150,16 +150,16 @@ def match_nodes(model: Any, stages: StageMap) -> list[tuple[int, Any]]:
     """Pairs of stage index and model node along the main chain, from the output back to the source.
 
     The model names only op types; tf.data may have injected a prefetch or fused two stages. Both chains are walked from the end,
-    and a stage or a node without a counterpart is passed over.
+    and a stage or a node without a counterpart is passed over. Beyond where several pipelines meet nothing is matched.
     """
     pairs = []
-    position = len(stages.stages) - 1
+    left = stages.chain()
     for node in _chain(model):
         for kind in kinds_of_node(node.name):
-            found = _find_back(stages, position, kind)
+            found = _find(stages, left, kind)
             if found is not None:
-                pairs.append((found, node))
-                position = found - 1
+                pairs.append((left[found], node))
+                left = left[found + 1 :]
     return pairs
 
 
@@ -182,12 +182,13 @@ def kinds_of_node(name: str) -> tuple[str, ...]:
     return (kind_of(bare),)
 
 
-def _find_back(stages: StageMap, position: int, kind: str) -> int | None:
-    """The nearest stage of a kind at or before a position, passing only stages that the model may leave out."""
-    for index in range(position, -1, -1):
-        info = stages.stages[index]
-        if info.kind == kind or (index == 0 and kind == "tensors" and info.phase == "extract"):
-            return index
+def _find(stages: StageMap, left: list[int], kind: str) -> int | None:
+    """The place of the nearest stage of a kind, passing only stages that the model may leave out."""
+    for place, stage in enumerate(left):
+        info = stages.stages[stage]
+        source = not stages.inputs(stage)
+        if info.kind == kind or (source and kind == "tensors" and info.phase == "extract"):
+            return place
         if info.kind not in UNMODELLED:
             return None
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,12 +19,21 @@ EXTRACT_KINDS = frozenset({"tfrecords", "text", "csv", "fixed_length", "images",
 
 @dataclass(frozen=True)
 class StageInfo:
-    """What is known of a stage before it runs. `label` is the name that its events carry; `parallelism` as in the plan."""
+    """What is known of a stage before it runs.
+
+    Args:
+        name: Its name.
+        kind: Its kind.
+        label: The name that its events carry.
+        parallelism: As in the plan.
+        inputs: The indices of the stages that it takes from; None: the one before it, if there is one.
+    """
 
     name: str
     kind: str
     label: str
     parallelism: int | str | None = None
+    inputs: tuple[int, ...] | None = None
 
     @property
     def phase(self) -> str:
@@ -44,17 +53,38 @@ class StageMap:
     _by_path: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._by_label = {info.label: i for i, info in enumerate(self.stages)}
+        self._by_label: dict[str, list[int]] = defaultdict(list)
+        for i, info in enumerate(self.stages):
+            self._by_label[info.label].append(i)
 
-    def of_label(self, label: str) -> tuple[int, ...]:
-        """Indices of the stages behind tf.data's name of an iterator, several for a fused one, none for an injected one."""
-        if label in self._by_label:
-            return (self._by_label[label],)
+    def inputs(self, stage: int) -> tuple[int, ...]:
+        """The stages that one takes from."""
+        given = self.stages[stage].inputs
+        return tuple(range(max(stage - 1, 0), stage)) if given is None else given
+
+    def chain(self) -> list[int]:
+        """The stages from the last one up to the source, or to where several pipelines meet."""
+        chain = [len(self.stages) - 1] if self.stages else []
+        while chain and len(self.inputs(chain[-1])) == 1:
+            chain.extend(self.inputs(chain[-1]))
+        return chain
+
+    def of_iterator(self, path: str, labels: Mapping[str, str]) -> tuple[int, ...]:
+        """Indices of the stages behind an iterator itself: several for a fused one, none for an injected or an inner one.
+
+        Args:
+            path: `Iterator::Root::Prefetch::Map`, one component an iterator.
+            labels: tf.data's names of the iterators, by path.
+        """
+        label = labels.get(path, "")
         fused = re.fullmatch(r"fused\((.*)\)", label)
-        if fused:
-            parts = fused.group(1).split(",")
-            return tuple(self._by_label[part] for part in parts if part in self._by_label)
-        return ()
+        found = [self._by_label.get(part, []) for part in (fused.group(1).split(",") if fused else [label])]
+        # Where a name stands on several stages, the iterators that pull from this one tell which of them it is.
+        above = path
+        while (above := above.rpartition("::")[0]) and any(len(stages) > 1 for stages in found):
+            if labels.get(above) == label:
+                found = [stages[:-1] or stages for stages in found]
+        return tuple(stages[-1] for stages in found if stages)
 
     def of_path(self, path: str, labels: Mapping[str, str]) -> tuple[int, ...]:
         """Indices of the stages behind an iterator's path; an inner iterator belongs to the stage that opened it.
@@ -65,10 +95,11 @@ class StageMap:
         """
         known = self._by_path.get(path)
         if known is None:
-            known = self.of_label(labels.get(path, ""))
+            known = self.of_iterator(path, labels)
             if not known and is_inner(path):
                 known = self.of_path(parent(path), labels)
-            self._by_path[path] = known
+            if known:
+                self._by_path[path] = known
         return known
 
     def by_kind(self, indices: Iterable[int], kind: str) -> int | None:
@@ -99,20 +130,61 @@ def from_plan(plan: Plan, names: Mapping[str, Stage | Source]) -> StageMap:
         names: Every source and stage by the name it carries, inner plans included, in order.
     """
     working = {name: item for name, item in names.items() if not isinstance(item, Options)}
-    return StageMap([StageInfo(name, item.kind, name, given_parallelism(item)) for name, item in working.items()])
+    inputs = _inputs_by_prefix(list(working), {name for name, item in working.items() if isinstance(item, Source)})
+    return StageMap(
+        [
+            StageInfo(name, item.kind, name, given_parallelism(item), taken)
+            for (name, item), taken in zip(working.items(), inputs, strict=True)
+        ]
+    )
+
+
+def _inputs_by_prefix(names: list[str], sources: set[str]) -> list[tuple[int, ...]]:
+    """What each stage takes from: the one before it in its plan; a source, from the last of each plan in it (`in0_`)."""
+    last: dict[str, int] = {}
+    for i, name in enumerate(names):
+        last[_prefix(name)] = i
+    inputs: list[tuple[int, ...]] = []
+    before: dict[str, int] = {}
+    for i, name in enumerate(names):
+        prefix = _prefix(name)
+        inner = [at for other, at in last.items() if re.fullmatch(re.escape(prefix) + r"in\d+_", other)]
+        inputs.append(tuple(inner) if name in sources else (before[prefix],))
+        before[prefix] = i
+    return inputs
+
+
+def _prefix(name: str) -> str:
+    """The part of a name that says in which inner plan it is.
+
+    >>> _prefix("in0_in1_map")
+    'in0_in1_'
+    """
+    return re.sub(r"^((?:in\d+_)*).*", r"\1", name)
 
 
 def from_nodes(nodes: list[Node]) -> StageMap:
     """The stages of a dataset that only its graph describes: named after the user's names and functions."""
+    over = {node.key: node.inputs for node in nodes if node.kind == Options.kind}
     nodes = [node for node in nodes if node.kind != Options.kind]
+    index = {node.key: i for i, node in enumerate(nodes)}
     wanted = [_wanted_name(node) for node in nodes]
     counts: Counter[str] = Counter()
     stages = []
     for node, name in zip(nodes, wanted, strict=True):
         counts[name] += 1
         unique = name if counts[name] == 1 else f"{name}_{counts[name]}"
-        stages.append(StageInfo(unique, node.kind, node.label, node.parallelism))
+        inputs = (_past(key, over) for key in node.inputs)
+        taken = tuple(index[key] for key in inputs if key in index)
+        stages.append(StageInfo(unique, node.kind, node.label, node.parallelism, taken))
     return StageMap(stages)
+
+
+def _past(key: str, over: Mapping[str, tuple[str, ...]]) -> str:
+    """The op that a chain of options stands on."""
+    while over.get(key):
+        key = over[key][0]
+    return key
 
 
 def given_parallelism(item: Stage | Source) -> int | str | None:

@@ -200,10 +200,13 @@ def _clock_offset(host: Any, mark_s: float) -> float | None:
 
 INTERESTING = ("Iterator::", "ExecutorState::Process", "InstantiatedCapturedFunction::Run", "ExecutorDoneCallback")
 
+MAKING = "MakeIterator::"
+"""What the event of an iterator being made begins with; the op's name follows."""
+
 
 def _wanted(name: str) -> bool:
     """Iterators, function runs, tf.data's hand-over steps and ops; not the framework's bookkeeping."""
-    if name.startswith(INTERESTING):
+    if name.startswith((*INTERESTING, MAKING)):
         return True
     if name.startswith(("Parallel", "MapAndBatch")):
         return name.endswith(("Produce", "InitializeInput", "ProcessBatch"))
