@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pipeline_opt as po
+from pipeline_opt.benchmark import warm_up
 from pipeline_opt.build.dataset import build
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.variants import autotune, naive
@@ -167,11 +169,34 @@ def test_a_batch_of_unequal_shapes_names_its_stage() -> None:
         build(NUMBERS.unbatch())
 
 
-def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(
-        po.PlanError, match=r"prefetch_to_device: device='/gpu:7' is not on this machine; valid: .*CPU:0"
-    ):
+def test_without_an_accelerator_batches_stay_on_the_host_as_in_plain_code() -> None:
+    pipe = NUMBERS.batch(2).prefetch_to_device()
+    with pytest.warns(po.PlanWarning) as warned:
+        assert values(pipe)[0] == [0, 1]
+    (said,) = (str(warning.message) for warning in warned)
+    assert said.startswith("prefetch_to_device: device='/gpu:0' is not on this machine, which has /device:CPU:0")
+    assert said.endswith("; batches stay in host memory")
+    assert "prefetch_to_device('/gpu:0', 1)" in pipe.to_python()
+
+
+def test_a_device_that_is_none() -> None:
+    with pytest.raises(po.PlanError, match=r"prefetch_to_device: device='fast' is no device; valid: .*CPU:0"):
+        build(NUMBERS.batch(2).prefetch_to_device("fast"))
+
+
+def test_a_device_that_is_not_among_the_accelerators(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [tf.config.LogicalDevice(f"/device:{kind}:0", kind) for kind in ("CPU", "GPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
+    with pytest.raises(po.PlanError, match=r"device='/gpu:7' is not on this machine; valid: .*CPU:0, .*GPU:0"):
         build(NUMBERS.batch(2).prefetch_to_device("/gpu:7"))
+
+
+def test_purity_and_warming_up_need_no_device() -> None:
+    pipe = NUMBERS.map(double).batch(2).prefetch_to_device()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pipe.purities()["map"].kind == "pure"
+        warm_up(pipe)
 
 
 def test_what_a_factory_may_return() -> None:

@@ -94,6 +94,13 @@ def test_double_buffering_takes_the_place_of_a_device(records: Path) -> None:
     run = po.profile(pipe_over(records).prefetch_to_device(buffer_size=2), STEP)
     assert run.consumer.double_buffered
     assert len(run.steps) == 13
+    assert "prefetch_to_device" not in {stage.name for stage in run.stages}
+
+
+def test_a_benchmark_needs_no_device() -> None:
+    pipe = po.Pipeline.from_tensors(np.arange(8)).batch(2).prefetch_to_device()
+    assert po.benchmark({"a": pipe}, STEP, epochs=1)["a"].consumer.double_buffered
+    assert [len(run.steps) for run in po.benchmark(pipe, None, epochs=1).values()] == [4, 4, 4]
 
 
 def test_an_opaque_dataset_has_named_stages(tf: Any, records: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.order import check_order, harms
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import FileSource, OpaqueDataset, ResolvedSource, Source, Tensors
-from pipeline_opt.stages import Interleave, Stage
+from pipeline_opt.stages import Interleave, PrefetchToDevice, Stage
 from pipeline_opt.storage import resolve
 
 tf = lazy_module("tensorflow")
@@ -28,12 +28,18 @@ class Built(NamedTuple):
     before: Any
 
 
-def build(plan: Plan, *, resolve: Resolve = resolve) -> Any:
+class _Context(NamedTuple):
+    resolve: Resolve
+    on_host: bool
+
+
+def build(plan: Plan, *, resolve: Resolve = resolve, on_host: bool = False) -> Any:
     """Make the `tf.data.Dataset` that a plan describes. Stages are named in it as in the plan.
 
     Args:
         plan: What to build.
         resolve: Lists the files of a source.
+        on_host: Leave out the copy to a device, for which something else stands.
 
     Raises:
         OrderError: The stages cannot stand in this order.
@@ -41,37 +47,37 @@ def build(plan: Plan, *, resolve: Resolve = resolve) -> Any:
         FunctionError: A function cannot be imported or traced; names the stage.
 
     Warns:
-        PlanWarning: The order is legal and does harm.
+        PlanWarning: The order is legal and does harm; or there is no accelerator to copy to.
     """
     check_order(plan)
     for harm in harms(plan):
         warnings.warn(f"{harm.stage}: {harm.message}", PlanWarning, stacklevel=2)
-    *_, dataset = _walk(plan, resolve, prefix="")
+    *_, dataset = _walk(_Context(resolve, on_host), plan, prefix="")
     return dataset
 
 
 def build_steps(plan: Plan, *, resolve: Resolve = resolve) -> Iterator[Built]:
-    """Build a plan stage by stage, giving each stage with the dataset that it takes."""
+    """Build a plan stage by stage on the host, giving each stage with the dataset that it takes."""
     check_order(plan)
-    *datasets, _ = _walk(plan, resolve, prefix="")
+    *datasets, _ = _walk(_Context(resolve, on_host=True), plan, prefix="")
     for stage, before in zip(plan.stages, datasets, strict=True):
         yield Built(stage, before)
 
 
-def _walk(plan: Plan, resolve: Resolve, prefix: str) -> Iterator[Any]:
+def _walk(context: _Context, plan: Plan, prefix: str) -> Iterator[Any]:
     """The dataset of the source alone, then after each stage. Names of inner plans begin with the plan's number."""
-    reader = _reader(plan, resolve, prefix)
+    reader = _reader(plan, context.resolve, prefix)
     if reader is not None:
         dataset = reader.names() if plan.reader else reader.read_in_order()
     else:
-        dataset = _from_plans_or_memory(plan.source, resolve, prefix)
+        dataset = _from_plans_or_memory(context, plan.source, prefix)
     yield dataset
     for stage in plan.stages:
         named = _prefixed(stage, prefix)
         if isinstance(named, Interleave) and named.map_func is None:
             assert reader is not None, "check_order refuses a reading interleave over other sources"
             dataset = reader.interleave(dataset, named)
-        else:
+        elif not (context.on_host and isinstance(named, PrefetchToDevice)):
             dataset = transformations.apply(dataset, named)
         yield dataset
 
@@ -82,7 +88,7 @@ def _reader(plan: Plan, resolve: Resolve, prefix: str) -> FileReader | None:
     return FileReader(plan.source, resolve(plan.source), prefix + plan.source.kind)
 
 
-def _from_plans_or_memory(source: Source, resolve: Resolve, prefix: str) -> Any:
+def _from_plans_or_memory(context: _Context, source: Source, prefix: str) -> Any:
     name = prefix + source.kind
     if isinstance(source, Tensors):
         return tf.data.Dataset.from_tensor_slices(source.value, name=name)
@@ -93,7 +99,7 @@ def _from_plans_or_memory(source: Source, resolve: Resolve, prefix: str) -> Any:
     inner = []
     for number, plan in enumerate(source.plans):
         check_order(plan)
-        *_, dataset = _walk(plan, resolve, f"{prefix}in{number}_")
+        *_, dataset = _walk(context, plan, f"{prefix}in{number}_")
         inner.append(dataset)
     if isinstance(source, Zip):
         return tf.data.Dataset.zip(*inner, name=name)
