@@ -13,12 +13,12 @@ from pipeline_opt import stages as s
 from pipeline_opt import text
 from pipeline_opt.build.dataset import build
 from pipeline_opt.build.defaults import infer_defaults
-from pipeline_opt.build.purities import purities
+from pipeline_opt.build.purities import purities, random_of
 from pipeline_opt.build.purity import Purity
 from pipeline_opt.errors import PlanWarning
 from pipeline_opt.functions import Function
 from pipeline_opt.order import Harm, apply_order, harms
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Concatenate, Plan, Sample, Zip, unfolded
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, OpaqueDataset, Tensors, TextLines, TFRecords
 from pipeline_opt.stages import AUTO, Knob
 from pipeline_opt.storage import resolve
@@ -347,15 +347,15 @@ class Pipeline(Plan):
 
     def warnings(self) -> tuple[Harm, ...]:
         """Legal but harmful orders, with what they do."""
-        found = self.purities()
-        return harms(self, frozenset(name for name, purity in found.items() if purity.kind == "random"))
+        plan = unfolded(self)
+        return harms(plan, random_of(purities(plan)))
 
     def explain(self) -> str:
         """The pipeline as text, one stage a line, with knobs, purity of functions, and warnings."""
-        found = self.purities()
-        random = frozenset(name for name, purity in found.items() if purity.kind == "random")
+        plan = unfolded(self)
+        found = purities(plan)
         shown = {name: f"{purity.kind}: {purity.evidence}" for name, purity in found.items()}
-        return text.explain(self, shown, harms(self, random))
+        return text.explain(plan, shown, harms(plan, random_of(found)))
 
     def to_python(self) -> str:
         """Plain tf.data code that makes the same elements and imports nothing of this package."""

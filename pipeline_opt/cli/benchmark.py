@@ -19,7 +19,6 @@ from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options
 from pipeline_opt.errors import PipelineOptError, UsageError
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.order import harms
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.loop import Limits
@@ -149,7 +148,7 @@ def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, r
     output.text(f"Benchmark of {', '.join(names)}; {measuring.describe()}")
     output.cropped(str(pipeline))
     output.line()
-    for harm in harms(pipeline):
+    for harm in pipeline.warnings():
         note(f"warning: {harm.stage}: {harm.message}")
     plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
     failure: BaseException | None = None

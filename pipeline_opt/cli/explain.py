@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline_opt.build.purities import random_of
 from pipeline_opt.build.purity import Purity
 from pipeline_opt.build.runtime import tensorflow_version
 from pipeline_opt.cli import options as o
@@ -18,6 +19,7 @@ from pipeline_opt.errors import UsageError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.order import Harm, harms
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.plan import item_names, unfolded
 from pipeline_opt.profiler.graph import nodes_of
 from pipeline_opt.profiler.stagemap import StageInfo, from_nodes
 from pipeline_opt.sources import OpaqueDataset, Source
@@ -72,9 +74,9 @@ def run(
     if python or toml:
         output.raw(pipeline.to_python() if python else pipeline.to_toml())
         return
+    pipeline = unfolded(pipeline)
     purities = pipeline.purities()
-    random = frozenset(name for name, purity in purities.items() if purity.kind == "random")
-    found = harms(pipeline, random)
+    found = harms(pipeline, random_of(purities))
     _show(output, pipeline, purities)
     for harm in found:
         output.text(f"warning: {harm.stage}: {harm.message}")
@@ -89,13 +91,14 @@ def numbers_of(pipeline: Pipeline, purities: Mapping[str, Purity], found: Sequen
         "environment": {"tensorflow": tensorflow_version()},
         "stages": [
             {
-                "name": stage.name,
+                "name": name,
                 "kind": stage.kind,
                 "arguments": dict(knob_texts(stage)),
-                "purity": purities[stage.name].kind if stage.name in purities else None,
-                "evidence": purities[stage.name].evidence if stage.name in purities else None,
+                "purity": purities[name].kind if name in purities else None,
+                "evidence": purities[name].evidence if name in purities else None,
             }
-            for stage in pipeline.stages
+            for name, stage in item_names(pipeline).items()
+            if isinstance(stage, Stage)
         ],
         "warnings": [{"stage": harm.stage, "message": harm.message} for harm in found],
     }

@@ -19,7 +19,7 @@ from pipeline_opt.functions import Function, load_reference
 from pipeline_opt.order import check_order, parse_order
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
-from pipeline_opt.sources import FileSource, Images, OpaqueDataset
+from pipeline_opt.sources import FILE_SOURCES, FileSource, Images, OpaqueDataset
 from pipeline_opt.stages import STAGES, Batch, Batching, Map, PaddedBatch, PrefetchToDevice, RaggedBatch, Shuffle, Stage
 from pipeline_opt.storage import FORMATS, resolve
 
@@ -198,7 +198,7 @@ def _from_paths(paths: Sequence[str], options: PlanOptions, device: bool, endles
 
 def _named_maps(pure: Sequence[Function], random: Sequence[Function]) -> Iterator[Map]:
     """A map for each function, called after it where that tells it from other stages."""
-    taken = set(_KINDS)
+    taken = {*_KINDS, *(source.kind for source in FILE_SOURCES)}
     for function, declared in (*((each, None) for each in pure), *((each, True) for each in random)):
         name = "" if function.label in taken else function.label
         taken.add(name)
