@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import PlanWarning
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Plan, unfolded
 from pipeline_opt.profiler.arguments import TraceMode
 from pipeline_opt.profiler.profile import profile
 from pipeline_opt.record import Record
@@ -31,7 +31,11 @@ def variants(plan: Plan) -> dict[str, Plan]:
     """The forms of a plan that a benchmark compares, by name; all yield the same elements.
 
     Caches and snapshots on disk are each form's own: the first would otherwise write what the others only read.
+
+    Raises:
+        UsageError: The plan begins with a finished dataset, whose stages cannot be changed.
     """
+    plan = unfolded(plan)
     forms = {"naive": naive(plan), "autotune": autotune(plan), "pipelined": plan}
     return {name: with_own_files(form, name) for name, form in forms.items()}
 

@@ -12,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pipeline_opt as po
-from pipeline_opt.benchmark import warm_up
+from pipeline_opt.benchmark import variants, warm_up
 from pipeline_opt.build.dataset import build
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.stages import Options
 from pipeline_opt.variants import autotune, naive
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
@@ -103,7 +104,6 @@ def test_zip_keeps_pairs_and_prefixes_inner_names() -> None:
 
 
 def test_compared_plans_share_no_files(tmp_path: Path) -> None:
-    from pipeline_opt.benchmark import variants
     from pipeline_opt.variants import without_files
 
     pipe = NUMBERS.cache(tmp_path / "cache").snapshot(tmp_path / "snap").cache(name="memory")
@@ -112,6 +112,24 @@ def test_compared_plans_share_no_files(tmp_path: Path) -> None:
     assert [stage.name for stage in without_files(pipe).stages] == ["memory"]
     for plan in variants(Pipeline.zip(pipe, NUMBERS.take(2))).values():
         assert len(list(build(plan))) == 2
+
+
+@pytest.mark.parametrize("meet", [lambda pipe: pipe, lambda pipe: Pipeline.zip(NUMBERS, pipe)], ids=["alone", "zip"])
+def test_a_finished_dataset_has_no_naive_form(tf: Any, meet: Any) -> None:
+    pipe = meet(Pipeline.from_dataset(tf.data.Dataset.range(4).prefetch(2)).batch(2))
+    with pytest.raises(po.UsageError, match="those of a finished dataset are fixed"):
+        po.benchmark(pipe, epochs=1)
+
+
+def test_a_pipeline_that_a_function_returns_has_a_naive_form() -> None:
+    pipe = Pipeline.from_dataset(lambda: NUMBERS.map(double)).batch(2)
+    assert variants(pipe)["naive"].stage("dataset_map").num_parallel_calls is None  # type: ignore[attr-defined]
+
+
+def test_naive_fuses_nothing() -> None:
+    options = naive(NUMBERS.batch(2).options(map_and_batch_fusion=True, deterministic=False)).stage("options")
+    assert isinstance(options, Options)
+    assert (options.map_and_batch_fusion, options.default_optimizations, options.deterministic) == (False, False, False)
 
 
 def test_shuffle_is_seeded_and_snapshot_is_read_back(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.record import Record
-from pipeline_opt.sources import Images, OpaqueDataset
+from pipeline_opt.sources import Images
 from pipeline_opt.stages import Map
 from pipeline_opt.summary import benchmark_summary
 
@@ -139,18 +139,13 @@ def _suited(pipeline: Pipeline) -> str:
 
 
 def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, results: Results) -> None:
-    if isinstance(pipeline.source, OpaqueDataset):
-        raise UsageError(
-            "a benchmark changes the stages of a pipeline, and those of a finished dataset are fixed; "
-            "return a Pipeline, or use `pipeline-opt profile`"
-        )
+    plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
     output = results.output
     output.text(f"Benchmark of {', '.join(names)}; {measuring.describe()}")
     output.cropped(str(pipeline))
     output.line()
     for harm in pipeline.warnings():
         note(f"warning: {harm.stage}: {harm.message}")
-    plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
     failure: BaseException | None = None
     try:
         with progress_bar("Running") as advance:
