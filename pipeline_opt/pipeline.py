@@ -84,13 +84,17 @@ class Pipeline(Plan):
         return cls(source)
 
     @classmethod
-    def from_files(cls, paths: Paths, *, file_format: str | None = None) -> Self:
+    def from_files(cls, paths: Paths, *, file_format: str | None = None, **arguments: Any) -> Self:
         """Elements of files whose format is found out from their names and first bytes.
 
+        Further arguments are those of the format's own method: `delimiter` and `header` of CSV files, which are found out
+        unless given, `record_bytes` of records of fixed length.
+
         Raises:
-            FormatError: It cannot be told; `file_format` then says it: tfrecords, images, text or csv.
+            FormatError: It cannot be told; `file_format` then says it: tfrecords, images, text, csv or fixed_length.
+            KnobError: The format has no such argument.
         """
-        return cls(file_source(_paths(paths), file_format))
+        return cls(file_source(_paths(paths), file_format, **arguments))
 
     @classmethod
     def from_tensors(cls, value: Any) -> Self:

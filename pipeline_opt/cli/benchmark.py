@@ -16,7 +16,7 @@ from pipeline_opt.cli.measuring import NONE, Measuring, RunProgress, accelerator
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
 from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
 from pipeline_opt.cli.startup import load_tensorflow
-from pipeline_opt.cli.targets import make_pipeline, plan_options
+from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import PipelineOptError, UsageError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.pipeline import Pipeline
@@ -59,6 +59,9 @@ def run(
     config: o.Config = None,
     order: o.Order = None,
     file_format: o.Format = None,
+    delimiter: o.Delimiter = None,
+    header: o.Header = None,
+    record_bytes: o.RecordBytes = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -89,7 +92,8 @@ def run(
     TensorFlow. pipelined is the order asked for. Without --steps, --seconds or --epochs each takes 100 steps, 12
     seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev and the plan.
     """
-    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer)
+    reading = reading_options(delimiter, header, record_bytes)
+    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
     names = chosen(variants)
     accelerator_of(accelerator or FOR_IMAGES, in_flight)
     limits = limits_of(steps, seconds, epochs, LIMITS)

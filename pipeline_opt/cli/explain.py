@@ -14,7 +14,7 @@ from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output
 from pipeline_opt.cli.outputs import JsonFile
 from pipeline_opt.cli.startup import load_tensorflow
-from pipeline_opt.cli.targets import make_pipeline, plan_options
+from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import UsageError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.order import Harm, harms
@@ -49,6 +49,9 @@ def run(
     ],
     order: o.Order = None,
     file_format: o.Format = None,
+    delimiter: o.Delimiter = None,
+    header: o.Header = None,
+    record_bytes: o.RecordBytes = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -67,7 +70,8 @@ def run(
     json_out = JsonFile(json_file, force=force)
     if python + toml + json_out.is_stdout > 1:
         raise UsageError("--python, --toml and --json - all print to stdout; choose one")
-    options = plan_options(order, None, file_format, maps, random_maps, batch_size, shuffle_buffer)
+    reading = reading_options(delimiter, header, record_bytes)
+    options = plan_options(order, None, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
     load_tensorflow()
     pipeline = make_pipeline(targets, options)
     output = Output(quiet_stdout=json_out.is_stdout)
