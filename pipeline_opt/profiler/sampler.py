@@ -31,6 +31,9 @@ UNMODELLED = frozenset({"options", "prefetch_to_device", "ragged_batch", "bucket
                         "sample", "opaque", "dataset"})  # fmt: skip
 """Stages that have no node of their own in the model, or several of other kinds."""
 
+MODELLED_AS = {"generator": "flat_map"}
+"""The kind that the model has for a stage, where that is not its own."""
+
 SERIES = ("parallelism", "buffer_size")
 """The parameters that are kept over time."""
 
@@ -186,7 +189,8 @@ def _find_back(stages: StageMap, position: int, kind: str) -> int | None:
     """The nearest stage of a kind at or before a position, passing only stages that the model may leave out."""
     for index in range(position, -1, -1):
         info = stages.stages[index]
-        if info.kind == kind or (index == 0 and kind == "tensors" and info.phase == "extract"):
+        modelled = MODELLED_AS.get(info.kind, info.kind)
+        if modelled == kind or (index == 0 and kind == "tensors" and info.phase == "extract"):
             return index
         if info.kind not in UNMODELLED:
             return None
