@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import PlanWarning
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Plan, unfolded
 from pipeline_opt.profiler.arguments import TraceMode
 from pipeline_opt.profiler.profile import profile
 from pipeline_opt.record import Record
@@ -31,7 +31,11 @@ def variants(plan: Plan) -> dict[str, Plan]:
     """The forms of a plan that a benchmark compares, by name; all yield the same elements.
 
     Caches and snapshots on disk are each form's own: the first would otherwise write what the others only read.
+
+    Raises:
+        UsageError: The plan begins with a finished dataset, whose stages cannot be changed.
     """
+    plan = unfolded(plan)
     forms = {"naive": naive(plan), "autotune": autotune(plan), "pipelined": plan}
     return {name: with_own_files(form, name) for name, form in forms.items()}
 
@@ -82,7 +86,8 @@ def benchmark(
 def warm_up(plan: Plan) -> None:
     """Bring local files into the page cache and the ops of a plan into the process.
 
-    A pipeline that fails here fails again when it is measured, and then leaves a record.
+    The copy to a device is left out: an emulated accelerator may stand for the device. A pipeline that fails here fails
+    again when it is measured, and then leaves a record.
     """
     for path in local_files(plan.source):
         with open(path, "rb") as file:
@@ -90,7 +95,7 @@ def warm_up(plan: Plan) -> None:
                 pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PlanWarning)
-        first = build(without_files(plan)).take(WARM_STEPS)
+        first = build(without_files(plan), on_host=True).take(WARM_STEPS)
         with contextlib.suppress(Exception):
             for _ in first:
                 pass

@@ -13,12 +13,12 @@ from pipeline_opt import stages as s
 from pipeline_opt import text
 from pipeline_opt.build.dataset import build
 from pipeline_opt.build.defaults import infer_defaults
-from pipeline_opt.build.purities import purities
+from pipeline_opt.build.purities import purities, random_of
 from pipeline_opt.build.purity import Purity
 from pipeline_opt.errors import PlanWarning
 from pipeline_opt.functions import Function
 from pipeline_opt.order import Harm, apply_order, harms
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Concatenate, Plan, Sample, Zip, unfolded
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, OpaqueDataset, Tensors, TextLines, TFRecords
 from pipeline_opt.stages import AUTO, Knob
 from pipeline_opt.storage import resolve
@@ -84,13 +84,17 @@ class Pipeline(Plan):
         return cls(source)
 
     @classmethod
-    def from_files(cls, paths: Paths, *, file_format: str | None = None) -> Self:
+    def from_files(cls, paths: Paths, *, file_format: str | None = None, **arguments: Any) -> Self:
         """Elements of files whose format is found out from their names and first bytes.
 
+        Further arguments are those of the format's own method: `delimiter` and `header` of CSV files, which are found out
+        unless given, `record_bytes` of records of fixed length.
+
         Raises:
-            FormatError: It cannot be told; `file_format` then says it: tfrecords, images, text or csv.
+            FormatError: It cannot be told; `file_format` then says it: tfrecords, images, text, csv or fixed_length.
+            KnobError: The format has no such argument.
         """
-        return cls(file_source(_paths(paths), file_format))
+        return cls(file_source(_paths(paths), file_format, **arguments))
 
     @classmethod
     def from_tensors(cls, value: Any) -> Self:
@@ -347,15 +351,15 @@ class Pipeline(Plan):
 
     def warnings(self) -> tuple[Harm, ...]:
         """Legal but harmful orders, with what they do."""
-        found = self.purities()
-        return harms(self, frozenset(name for name, purity in found.items() if purity.kind == "random"))
+        plan = unfolded(self)
+        return harms(plan, random_of(purities(plan)))
 
     def explain(self) -> str:
         """The pipeline as text, one stage a line, with knobs, purity of functions, and warnings."""
-        found = self.purities()
-        random = frozenset(name for name, purity in found.items() if purity.kind == "random")
+        plan = unfolded(self)
+        found = purities(plan)
         shown = {name: f"{purity.kind}: {purity.evidence}" for name, purity in found.items()}
-        return text.explain(self, shown, harms(self, random))
+        return text.explain(plan, shown, harms(plan, random_of(found)))
 
     def to_python(self) -> str:
         """Plain tf.data code that makes the same elements and imports nothing of this package."""

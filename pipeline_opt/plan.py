@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from pipeline_opt.errors import KnobError, PlanError
-from pipeline_opt.sources import FileSource, Source
+from pipeline_opt.errors import FunctionError, KnobError, PipelineOptError, PlanError
+from pipeline_opt.names import inner_prefix
+from pipeline_opt.sources import FileSource, OpaqueDataset, Source
 from pipeline_opt.stages import Interleave, Stage
+
+P = TypeVar("P", bound="Plan")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Plan:
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", _named(self.stages))
+        object.__setattr__(self, "stages", _named(self.stages, _source_names(self.source)))
 
     def stage(self, name: str) -> Stage:
         """The stage of that name.
@@ -154,8 +157,49 @@ def _require_plans(source: Any) -> None:
         raise KnobError(f"{source.kind}: plans={source.plans!r} is out of range; valid: two pipelines or more")
 
 
-def _named(stages: Iterable[Stage]) -> tuple[Stage, ...]:
-    """Give every stage without a name one of its own; refuse a name that stands twice."""
+def item_names(plan: Plan, prefix: str = "") -> dict[str, Source | Stage]:
+    """Every source and stage by the name that its dataset carries, those of plans inside the source included."""
+    names: dict[str, Source | Stage] = _source_names(plan.source, prefix)
+    names.update({prefix + stage.name: stage for stage in plan.stages})
+    return names
+
+
+def _source_names(source: Source, prefix: str = "") -> dict[str, Source | Stage]:
+    names: dict[str, Source | Stage] = {prefix + source.kind: source}
+    for number, inner in enumerate(source.plans if isinstance(source, Combination) else ()):
+        names.update(item_names(inner, inner_prefix(prefix, number)))
+    return names
+
+
+def unfolded(plan: P) -> P:
+    """The plan with those that functions return in its source written out: their stages come first, as `dataset_map`.
+
+    A function that returns a dataset is called once, and the dataset kept beside it.
+
+    Raises:
+        FunctionError: A function cannot be imported, or raised.
+    """
+    source = plan.source
+    if isinstance(source, Combination):
+        inner = tuple(unfolded(part) for part in source.plans)
+        return dataclasses.replace(plan, source=dataclasses.replace(source, plans=inner))
+    if not isinstance(source, OpaqueDataset) or source.dataset is not None or source.factory is None:
+        return plan
+    try:
+        made = source.factory.load()()
+    except PipelineOptError:
+        raise
+    except Exception as error:
+        raise FunctionError(f"source: {source.factory.label} raised {type(error).__name__}: {error}") from error
+    if not isinstance(made, Plan):
+        return dataclasses.replace(plan, source=dataclasses.replace(source, dataset=made))
+    made = unfolded(made)
+    first = (dataclasses.replace(stage, name=f"{source.kind}_{stage.name}") for stage in made.stages)
+    return dataclasses.replace(plan, source=made.source, stages=(*first, *plan.stages))
+
+
+def _named(stages: Iterable[Stage], reserved: Collection[str]) -> tuple[Stage, ...]:
+    """Give every stage without a name one of its own; refuse a name that stands twice, or is one of the source's."""
     stages = tuple(stages)
     for stage in stages:
         if not isinstance(stage, Stage):
@@ -164,7 +208,7 @@ def _named(stages: Iterable[Stage]) -> tuple[Stage, ...]:
             raise PlanError(
                 f"the name {stage.name!r} cannot be used; valid: letters, digits and underscores, no digit first"
             )
-    counts = Counter(s.name for s in stages if s.name)
+    counts = Counter([*reserved, *(s.name for s in stages if s.name)])
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise PlanError(f"the name {twice[0]!r} stands twice; every stage needs a name of its own")

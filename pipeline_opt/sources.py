@@ -79,6 +79,13 @@ class Csv(CompressedSource):
     header: bool = True
     delimiter: str = ","
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
+            raise KnobError(
+                f"{self.kind}: delimiter={self.delimiter!r} is out of range; valid: one character, no quote"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FixedLength(CompressedSource):

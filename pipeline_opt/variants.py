@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from pipeline_opt.errors import UsageError
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.sources import Source
+from pipeline_opt.sources import OpaqueDataset, Source
 from pipeline_opt.stages import (
     AUTO,
     Batch,
@@ -25,10 +26,20 @@ def naive(plan: Plan) -> Plan:
     """The same elements, one after another: no parallelism, no prefetch, and TensorFlow's own rewrites off.
 
     TensorFlow would otherwise parallelise maps and add a prefetch by itself, so a plan without knobs is not sequential.
+
+    Raises:
+        UsageError: The plan, or one inside it, begins with a finished dataset, whose stages cannot be changed.
     """
+    if isinstance(plan.source, OpaqueDataset):
+        raise UsageError(
+            "a benchmark changes the stages of a pipeline, and those of a finished dataset are fixed; "
+            "give a Pipeline in its place, or profile it alone"
+        )
     kept = [s for s in plan.stages if not isinstance(s, Prefetch | PrefetchToDevice | Options)]
     given = next((s for s in plan.stages if isinstance(s, Options)), Options())
-    options = dataclasses.replace(given, default_optimizations=False, slack=None, name="options")
+    options = dataclasses.replace(
+        given, default_optimizations=False, map_and_batch_fusion=False, slack=None, name="options"
+    )
     stages = [_with_parallelism(stage, None) for stage in kept]
     return dataclasses.replace(plan, source=_each(plan.source, naive), stages=(*stages, options))
 

@@ -263,12 +263,6 @@ ROWS = (
     Row("seconds that are no number", typed("profile", "images", "--seconds", "soon"), 2, ("--seconds", "valid")),
     Row("in flight without accelerator", typed("profile", "images", "--in-flight", "2"), 2, ("--accelerator",)),
     Row("unknown variant", typed("benchmark", "images", "--variants", "fast"), 2, ("'fast'", "naive, autotune")),
-    Row(
-        "device that is not there",
-        typed("profile", "images", "--order", "interleave,map,batch,prefetch_to_device"),
-        2,
-        ("prefetch_to_device: device='/gpu:0'", "valid: /device:CPU:0"),
-    ),
     # Caches
     Row(
         "cache path not writable",

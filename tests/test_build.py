@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pipeline_opt as po
+from pipeline_opt.benchmark import variants, warm_up
 from pipeline_opt.build.dataset import build
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.stages import Options
 from pipeline_opt.variants import autotune, naive
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
@@ -101,7 +104,6 @@ def test_zip_keeps_pairs_and_prefixes_inner_names() -> None:
 
 
 def test_compared_plans_share_no_files(tmp_path: Path) -> None:
-    from pipeline_opt.benchmark import variants
     from pipeline_opt.variants import without_files
 
     pipe = NUMBERS.cache(tmp_path / "cache").snapshot(tmp_path / "snap").cache(name="memory")
@@ -110,6 +112,24 @@ def test_compared_plans_share_no_files(tmp_path: Path) -> None:
     assert [stage.name for stage in without_files(pipe).stages] == ["memory"]
     for plan in variants(Pipeline.zip(pipe, NUMBERS.take(2))).values():
         assert len(list(build(plan))) == 2
+
+
+@pytest.mark.parametrize("meet", [lambda pipe: pipe, lambda pipe: Pipeline.zip(NUMBERS, pipe)], ids=["alone", "zip"])
+def test_a_finished_dataset_has_no_naive_form(tf: Any, meet: Any) -> None:
+    pipe = meet(Pipeline.from_dataset(tf.data.Dataset.range(4).prefetch(2)).batch(2))
+    with pytest.raises(po.UsageError, match="those of a finished dataset are fixed"):
+        po.benchmark(pipe, epochs=1)
+
+
+def test_a_pipeline_that_a_function_returns_has_a_naive_form() -> None:
+    pipe = Pipeline.from_dataset(lambda: NUMBERS.map(double)).batch(2)
+    assert variants(pipe)["naive"].stage("dataset_map").num_parallel_calls is None  # type: ignore[attr-defined]
+
+
+def test_naive_fuses_nothing() -> None:
+    options = naive(NUMBERS.batch(2).options(map_and_batch_fusion=True, deterministic=False)).stage("options")
+    assert isinstance(options, Options)
+    assert (options.map_and_batch_fusion, options.default_optimizations, options.deterministic) == (False, False, False)
 
 
 def test_shuffle_is_seeded_and_snapshot_is_read_back(tmp_path: Path) -> None:
@@ -167,11 +187,34 @@ def test_a_batch_of_unequal_shapes_names_its_stage() -> None:
         build(NUMBERS.unbatch())
 
 
-def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(
-        po.PlanError, match=r"prefetch_to_device: device='/gpu:7' is not on this machine; valid: .*CPU:0"
-    ):
+def test_without_an_accelerator_batches_stay_on_the_host_as_in_plain_code() -> None:
+    pipe = NUMBERS.batch(2).prefetch_to_device()
+    with pytest.warns(po.PlanWarning) as warned:
+        assert values(pipe)[0] == [0, 1]
+    (said,) = (str(warning.message) for warning in warned)
+    assert said.startswith("prefetch_to_device: device='/gpu:0' is not on this machine, which has /device:CPU:0")
+    assert said.endswith("; batches stay in host memory")
+    assert "prefetch_to_device('/gpu:0', 1)" in pipe.to_python()
+
+
+def test_a_device_that_is_none() -> None:
+    with pytest.raises(po.PlanError, match=r"prefetch_to_device: device='fast' is no device; valid: .*CPU:0"):
+        build(NUMBERS.batch(2).prefetch_to_device("fast"))
+
+
+def test_a_device_that_is_not_among_the_accelerators(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [tf.config.LogicalDevice(f"/device:{kind}:0", kind) for kind in ("CPU", "GPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
+    with pytest.raises(po.PlanError, match=r"device='/gpu:7' is not on this machine; valid: .*CPU:0, .*GPU:0"):
         build(NUMBERS.batch(2).prefetch_to_device("/gpu:7"))
+
+
+def test_purity_and_warming_up_need_no_device() -> None:
+    pipe = NUMBERS.map(double).batch(2).prefetch_to_device()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pipe.purities()["map"].kind == "pure"
+        warm_up(pipe)
 
 
 def test_what_a_factory_may_return() -> None:

@@ -20,7 +20,7 @@ from pipeline_opt.cli.measuring import Measuring, RunProgress, accelerator_of, l
 from pipeline_opt.cli.options import Trace
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
 from pipeline_opt.cli.run_files import load_variants
-from pipeline_opt.cli.targets import is_reference, plan_options
+from pipeline_opt.cli.targets import is_reference, plan_options, reading_options
 from pipeline_opt.errors import (
     ConfigError,
     KnobError,
@@ -159,6 +159,9 @@ def test_plan_options_are_checked_before_anything_else() -> None:
         plan_options("map,,batch")
     with pytest.raises(KnobError, match="shuffle: buffer_size=0"):
         plan_options(shuffle_buffer=0)
+    with pytest.raises(UsageError, match="--format fixed_length needs the length of a record: --record-bytes N"):
+        plan_options(file_format="fixed_length")
+    assert reading_options("tab", header=False, record_bytes=None) == {"delimiter": "\t", "header": False}
 
 
 def test_limits_and_accelerators() -> None:

@@ -141,6 +141,24 @@ def test_double_buffering_takes_the_place_of_a_device(records: Path) -> None:
     run = po.profile(pipe_over(records).prefetch_to_device(buffer_size=2), STEP)
     assert run.consumer.double_buffered
     assert len(run.steps) == 13
+    assert "prefetch_to_device" not in {stage.name for stage in run.stages}
+
+
+def test_an_element_that_is_not_known_for_a_batch_takes_a_whole_step(tf: Any) -> None:
+    accelerator = po.Accelerator(0.002, batch_size=400)
+    rows = tf.data.Dataset.from_generator(lambda: iter(np.zeros((3, 400, 4))), output_types=tf.float64)
+    run = po.profile(rows, accelerator, trace="off")
+    assert run.steps.train_end - run.steps.train_start == pytest.approx(0.002)
+    assert "each of its elements is taken for a batch of 400, 0.002 s a step." in run.notes[-1]
+    run = po.profile(tf.data.Dataset.range(400).batch(100), accelerator, trace="off")
+    assert run.steps.train_end - run.steps.train_start == pytest.approx(0.0005)
+    assert not any("not known to yield batches" in note for note in run.notes)
+
+
+def test_a_benchmark_needs_no_device() -> None:
+    pipe = po.Pipeline.from_tensors(np.arange(8)).batch(2).prefetch_to_device()
+    assert po.benchmark({"a": pipe}, STEP, epochs=1)["a"].consumer.double_buffered
+    assert [len(run.steps) for run in po.benchmark(pipe, None, epochs=1).values()] == [4, 4, 4]
 
 
 def test_an_opaque_dataset_has_named_stages(tf: Any, records: Path) -> None:

@@ -235,6 +235,28 @@ def test_format_of_folders(tmp_path: Path) -> None:
     assert kinds == {"images": "images", "shards": "tfrecords", "tables": "csv"}
 
 
+def test_format_of_a_glob_is_that_of_what_it_reads(tmp_path: Path) -> None:
+    put(tmp_path / "shards" / "_manifest.json", "{}")
+    put(tmp_path / "shards" / "a.tfrecord", records(b"1"))
+    (tmp_path / "shards" / "empty").mkdir()
+    assert detect_format(str(tmp_path / "shards" / "*")) == "tfrecords"
+    for name in ("_cats/1.png", "dogs/1.png", "_manifest.json"):
+        put(tmp_path / "images" / name, JPEG)
+    assert detect_format(str(tmp_path / "images" / "*")) == "images"
+    found = resolve(Images(paths=(str(tmp_path / "images" / "*"),)))
+    assert found.class_names == ("_cats", "dogs")
+
+
+def test_a_glob_of_several_formats_names_two_of_them(tmp_path: Path) -> None:
+    put(tmp_path / "images" / "README.md", "Cats and dogs.")
+    put(tmp_path / "images" / "cats" / "1.png", JPEG)
+    with pytest.raises(FormatError, match=r"\* matches several formats \(.*README.md: text, .*cats: images\); name"):
+        detect_format(str(tmp_path / "images" / "*"))
+    put(tmp_path / "hidden" / "_SUCCESS", "")
+    with pytest.raises(FormatError, match=r"matches only files that hold no data: .*_SUCCESS"):
+        detect_format(str(tmp_path / "hidden" / "*"))
+
+
 @pytest.mark.parametrize(("name", "data"), [("x", b"PK\x03\x04\x00\x00"), ("x", b""), ("x.npy", b"\x93NUMPY\x00")])
 def test_format_that_cannot_be_told_names_the_choices(tmp_path: Path, name: str, data: bytes) -> None:
     with pytest.raises(FormatError, match=r"cannot tell .*--format \(tfrecords, images, text, csv\)"):

@@ -203,6 +203,18 @@ COMBINED: dict[str, tuple[Plan, Callable[[], Any]]] = {
 }
 
 
+WITH_PO = """
+import pipeline_opt as po
+
+def square(x):
+    return x * x
+
+def make_pipeline():
+    return po.Pipeline.from_tensors([1, 2, 3]).map(square)
+"""
+"""A user's module that imports the package."""
+
+
 def write_data(folder: Path) -> None:
     for number in range(3):
         for suffix, kind in (("tfrecord", ""), ("gz", "GZIP")):
@@ -215,6 +227,7 @@ def write_data(folder: Path) -> None:
         (folder / f"rows-{number}.csv").write_text("a,b\n" + "".join(f"{number},{n}.5\n" for n in range(3)))
         (folder / f"fixed-{number}.bin").write_bytes(b"hh" + b"abcdefghij"[: 3 * (number + 1)] + b"f")
         (folder / "own.py").write_text("import tensorflow as tf\n\ndef shout(x):\n    return tf.strings.upper(x)\n")
+        (folder / "with_po.py").write_text(WITH_PO)
         image = tf.io.encode_png(tf.fill([4, 5, 3], tf.cast(number * 9, tf.uint8)))
         for name in ("cats", "dogs"):
             (folder / "images" / name).mkdir(parents=True, exist_ok=True)
@@ -247,6 +260,10 @@ def file_plans(data: Path) -> dict[str, Plan]:
         "files shuffled": Plan(records, (Shuffle(buffer_size=3, seed=5), Shard(num_shards=2, index=0), read, parse)),
         "sequential read": Plan(records, (Interleave(num_parallel_calls=None, block_length=2), parse)),
         "lines": Plan(lines, (read, Map(function=loaded))),
+        "by reference": Plan(Tensors(value=[1, 2]), (Map(function=Function.of(f"{data}/with_po.py:square")),)),
+        "plan by reference": Plan(
+            OpaqueDataset(factory=Function.of(f"{data}/with_po.py:make_pipeline")), (mapped(f.double),)
+        ),
         "lines in order": Plan(lines, (Map(function=Function.of(transforms.split_and_hash, max_tokens=4)),)),
         "rows": Plan(rows, (read, columns)),
         "rows in order": Plan(rows, (columns,)),

@@ -135,7 +135,7 @@ files: dict[str, Any] = {"paths": paths, "compression": st.sampled_from(COMPRESS
 SOURCES: dict[type[Source], Any] = {
     TFRecords: st.builds(TFRecords, **files, buffer_size=maybe_numbers),
     TextLines: st.builds(TextLines, **files, buffer_size=maybe_numbers),
-    Csv: st.builds(Csv, **files, header=flags, delimiter=texts),
+    Csv: st.builds(Csv, **files, header=flags, delimiter=st.sampled_from(",;|\t")),
     FixedLength: st.builds(FixedLength, **files, record_bytes=numbers, header_bytes=counts, footer_bytes=counts),
     Images: st.builds(Images, paths=paths),
 }

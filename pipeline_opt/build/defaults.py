@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from pipeline_opt.build.transforms import decode_image, parse_csv, parse_example, split_and_hash
@@ -14,7 +13,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Csv, FileSource, Images, ResolvedSource, TextLines, TFRecords
 from pipeline_opt.stages import Map
-from pipeline_opt.storage.compression import open_decompressed
+from pipeline_opt.storage.csv_form import first_lines, is_number
 from pipeline_opt.storage.tfrecord import read_records
 
 tf = lazy_module("tensorflow")
@@ -146,7 +145,7 @@ def _csv_defaults(source: Csv, resolved: ResolvedSource) -> Defaults:
     header: list[str] = []
     rows: list[list[str]] = []
     for path in files:
-        lines = _first_lines(path, resolved.compression, _SAMPLE // len(files) + source.header)
+        lines = first_lines(path, resolved.compression, _SAMPLE // len(files) + source.header)
         cells = list(csv.reader(lines, delimiter=source.delimiter))
         header = header or (cells[0] if source.header and cells else [])
         rows += _same_width(path, cells[source.header :], len(header or cells[0]) if cells else 0)
@@ -157,11 +156,6 @@ def _csv_defaults(source: Csv, resolved: ResolvedSource) -> Defaults:
     notes = () if len(columns) > 1 else (f"csv: one column only; is {source.delimiter!r} the delimiter?",)
     delimiter = {} if source.delimiter == "," else {"delimiter": source.delimiter}
     return Defaults((_map("parse", parse_csv, columns=columns, types=types, **delimiter),), notes)
-
-
-def _first_lines(path: str, compression: str, count: int) -> list[str]:
-    with open_decompressed(path, compression) as stream:
-        return [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in islice(stream, count)]
 
 
 def _same_width(path: str, rows: Sequence[list[str]], width: int) -> Iterable[list[str]]:
@@ -184,18 +178,10 @@ def _column_type(values: Sequence[str]) -> str:
     """The narrowest type that holds all values; with `?` where one is missing."""
     present = [value for value in values if value.strip()]
     missing = len(present) < len(values)
-    if not present or not all(_is_number(value) for value in present):
+    if not present or not all(is_number(value) for value in present):
         return "string?"
     whole = all(_WHOLE.fullmatch(value) for value in present)
     if whole and not all(-(2**63) <= int(value) < 2**63 for value in present):
         return "string?"
     # Whole numbers have nothing that could stand for a missing one.
     return ("float32?" if missing else "int64") if whole else "float32?"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text

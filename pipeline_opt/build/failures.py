@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline_opt.build.dataset import stage_names
 from pipeline_opt.build.functions import scope_name
 from pipeline_opt.build.messages import Message, parse_message
 from pipeline_opt.errors import (
@@ -23,7 +22,7 @@ from pipeline_opt.errors import (
 )
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.names import inner_prefix
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Plan, item_names
 from pipeline_opt.sources import FileSource, Images, ResolvedSource, Source, TFRecords
 from pipeline_opt.stages import BATCHING, FUNCTION_FIELDS, Cache, PaddedBatch, Snapshot, Stage
 from pipeline_opt.storage import resolve as list_files
@@ -103,7 +102,7 @@ class Failure:
     @functools.cached_property
     def names(self) -> Mapping[str, Stage | Source]:
         """Every source and stage by the name of its dataset."""
-        return stage_names(self.plan)
+        return item_names(self.plan)
 
     @functools.cached_property
     def stage(self) -> str | None:

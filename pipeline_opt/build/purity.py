@@ -56,12 +56,18 @@ def purity(function: Function | Callable[..., Any], element_spec: Any) -> Purity
         element_spec: The `element_spec` of the dataset that it is mapped over.
     """
     call = function.load() if isinstance(function, Function) else function
-    frozen = _frozen_randomness(call)
     try:
         graph = _trace(call, element_spec)
     except Exception as error:  # noqa: BLE001 - a user's function may raise anything
         reason = (str(error).strip().splitlines() or [""])[-1]
         return Purity("unknown", f"it cannot be traced: {type(error).__name__}: {reason}")
+    return purity_of_graph(call, graph)
+
+
+def purity_of_graph(function: Function | Callable[..., Any], graph: Any) -> Purity:
+    """Judge a function that has been traced by its graph."""
+    call = function.load() if isinstance(function, Function) else function
+    frozen = _frozen_randomness(call)
     ops = list(_ops(graph))
     kind, reasons = _judge(ops, graph)
     if frozen and any(op.kind in _PYTHON for op in ops):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from pipeline_opt.build.functions import scoped
 from pipeline_opt.build.sources import interleave_arguments, parallel
-from pipeline_opt.errors import FunctionError, PlanError
+from pipeline_opt.errors import FunctionError, PlanError, PlanWarning
 from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.stages import (
@@ -125,15 +126,23 @@ def _batched(dataset: Any, stage: Stage) -> Any:
 
 
 def _to_device(dataset: Any, stage: PrefetchToDevice) -> Any:
-    """Copy to a device that exists.
+    """Copy to a device; where there is no accelerator at all, do as tf.data does and leave batches on the host.
 
-    TensorFlow itself would fail at the first element, without a word on which devices there are.
+    With accelerators a device that is none of them is a mistake: TensorFlow itself would say nothing of it.
     """
     known = [device.name.replace("physical_device:", "") for device in tf.config.list_logical_devices()]
-    wanted = tf.DeviceSpec.from_string(stage.device)
-    fits = [d for d in known if _same_device(wanted, tf.DeviceSpec.from_string(d))]
-    if not fits:
-        raise PlanError(f"{stage.name}: device={stage.device!r} is not on this machine; valid: {', '.join(known)}")
+    try:
+        wanted = tf.DeviceSpec.from_string(stage.device)
+    except ValueError as error:
+        raise PlanError(f"{stage.name}: device={stage.device!r} is no device; valid: {', '.join(known)}") from error
+    devices = [tf.DeviceSpec.from_string(name) for name in known]
+    if not any(_same_device(wanted, device) for device in devices):
+        missing = f"{stage.name}: device={stage.device!r} is not on this machine"
+        if any(device.device_type != "CPU" for device in devices):
+            raise PlanError(f"{missing}; valid: {', '.join(known)}")
+        warnings.warn(
+            f"{missing}, which has {', '.join(known)}; batches stay in host memory", PlanWarning, stacklevel=2
+        )
     return dataset.apply(tf.data.experimental.prefetch_to_device(stage.device, stage.buffer_size))
 
 

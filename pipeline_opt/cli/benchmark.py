@@ -16,15 +16,14 @@ from pipeline_opt.cli.measuring import NONE, Measuring, RunProgress, accelerator
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
 from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
 from pipeline_opt.cli.startup import load_tensorflow
-from pipeline_opt.cli.targets import make_pipeline, plan_options
+from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import PipelineOptError, UsageError
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.order import harms
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.record import Record
-from pipeline_opt.sources import Images, OpaqueDataset
+from pipeline_opt.sources import Images
 from pipeline_opt.stages import Map
 from pipeline_opt.summary import benchmark_summary
 
@@ -60,6 +59,9 @@ def run(
     config: o.Config = None,
     order: o.Order = None,
     file_format: o.Format = None,
+    delimiter: o.Delimiter = None,
+    header: o.Header = None,
+    record_bytes: o.RecordBytes = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -90,7 +92,8 @@ def run(
     TensorFlow. pipelined is the order asked for. Without --steps, --seconds or --epochs each takes 100 steps, 12
     seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev and the plan.
     """
-    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer)
+    reading = reading_options(delimiter, header, record_bytes)
+    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
     names = chosen(variants)
     accelerator_of(accelerator or FOR_IMAGES, in_flight)
     limits = limits_of(steps, seconds, epochs, LIMITS)
@@ -140,18 +143,13 @@ def _suited(pipeline: Pipeline) -> str:
 
 
 def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, results: Results) -> None:
-    if isinstance(pipeline.source, OpaqueDataset):
-        raise UsageError(
-            "a benchmark changes the stages of a pipeline, and those of a finished dataset are fixed; "
-            "return a Pipeline, or use `pipeline-opt profile`"
-        )
+    plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
     output = results.output
     output.text(f"Benchmark of {', '.join(names)}; {measuring.describe()}")
     output.cropped(str(pipeline))
     output.line()
-    for harm in harms(pipeline):
+    for harm in pipeline.warnings():
         note(f"warning: {harm.stage}: {harm.message}")
-    plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
     failure: BaseException | None = None
     try:
         with progress_bar("Running") as advance:

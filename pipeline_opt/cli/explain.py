@@ -7,17 +7,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline_opt.build.purities import random_of
 from pipeline_opt.build.purity import Purity
 from pipeline_opt.build.runtime import tensorflow_version
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output
 from pipeline_opt.cli.outputs import JsonFile
 from pipeline_opt.cli.startup import load_tensorflow
-from pipeline_opt.cli.targets import make_pipeline, plan_options
+from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import UsageError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.order import Harm, harms
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.plan import item_names, unfolded
 from pipeline_opt.profiler.graph import nodes_of
 from pipeline_opt.profiler.stagemap import StageInfo, from_nodes
 from pipeline_opt.sources import OpaqueDataset, Source
@@ -47,6 +49,9 @@ def run(
     ],
     order: o.Order = None,
     file_format: o.Format = None,
+    delimiter: o.Delimiter = None,
+    header: o.Header = None,
+    record_bytes: o.RecordBytes = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -65,16 +70,17 @@ def run(
     json_out = JsonFile(json_file, force=force)
     if python + toml + json_out.is_stdout > 1:
         raise UsageError("--python, --toml and --json - all print to stdout; choose one")
-    options = plan_options(order, None, file_format, maps, random_maps, batch_size, shuffle_buffer)
+    reading = reading_options(delimiter, header, record_bytes)
+    options = plan_options(order, None, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
     load_tensorflow()
     pipeline = make_pipeline(targets, options)
     output = Output(quiet_stdout=json_out.is_stdout)
     if python or toml:
         output.raw(pipeline.to_python() if python else pipeline.to_toml())
         return
+    pipeline = unfolded(pipeline)
     purities = pipeline.purities()
-    random = frozenset(name for name, purity in purities.items() if purity.kind == "random")
-    found = harms(pipeline, random)
+    found = harms(pipeline, random_of(purities))
     _show(output, pipeline, purities)
     for harm in found:
         output.text(f"warning: {harm.stage}: {harm.message}")
@@ -89,13 +95,14 @@ def numbers_of(pipeline: Pipeline, purities: Mapping[str, Purity], found: Sequen
         "environment": {"tensorflow": tensorflow_version()},
         "stages": [
             {
-                "name": stage.name,
+                "name": name,
                 "kind": stage.kind,
                 "arguments": dict(knob_texts(stage)),
-                "purity": purities[stage.name].kind if stage.name in purities else None,
-                "evidence": purities[stage.name].evidence if stage.name in purities else None,
+                "purity": purities[name].kind if name in purities else None,
+                "evidence": purities[name].evidence if name in purities else None,
             }
-            for stage in pipeline.stages
+            for name, stage in item_names(pipeline).items()
+            if isinstance(stage, Stage)
         ],
         "warnings": [{"stage": harm.stage, "message": harm.message} for harm in found],
     }

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline_opt.storage import FORMATS
+from pipeline_opt.storage import SOURCES
 
 
 class Trace(StrEnum):
@@ -40,8 +40,21 @@ Config = Annotated[
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", metavar="NAME", help=f"What the paths hold: {', '.join(FORMATS)}. Found out unless given."
+        "--format",
+        metavar="NAME",
+        help=f"What the paths hold: {', '.join(SOURCES)}. Found out unless given; the last needs --record-bytes.",
     ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option("--delimiter", metavar="CHAR", help="What stands between the values of CSV files, or tab."),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first line of CSV files names columns.", show_default=False),
+]
+RecordBytes = Annotated[
+    int | None, typer.Option("--record-bytes", metavar="N", help="The length of a record, for --format fixed_length.")
 ]
 Maps = Annotated[
     list[str] | None,

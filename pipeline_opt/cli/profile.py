@@ -14,7 +14,7 @@ from pipeline_opt.cli.measuring import Measuring, RunProgress, accelerator_of, l
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
 from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
 from pipeline_opt.cli.startup import load_tensorflow
-from pipeline_opt.cli.targets import make_pipeline, plan_options
+from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import PipelineOptError, UsageError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.pipeline import Pipeline
@@ -49,6 +49,9 @@ def run(
     config: o.Config = None,
     order: o.Order = None,
     file_format: o.Format = None,
+    delimiter: o.Delimiter = None,
+    header: o.Header = None,
+    record_bytes: o.RecordBytes = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -72,7 +75,8 @@ def run(
     """
     if not targets and config is None:
         raise UsageError("nothing to profile; give a path, FILE.py:FUNCTION, or --config FILE")
-    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer)
+    reading = reading_options(delimiter, header, record_bytes)
+    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
     emulated = accelerator_of(accelerator, in_flight)
     measuring = Measuring(emulated, limits_of(steps, seconds, epochs, LIMITS), trace)
     json_out = JsonFile(json_file, force=force)

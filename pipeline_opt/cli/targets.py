@@ -6,10 +6,10 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline_opt.build.defaults import infer_defaults
 from pipeline_opt.build.runtime import is_dataset
@@ -19,9 +19,9 @@ from pipeline_opt.functions import Function, load_reference
 from pipeline_opt.order import check_order, parse_order
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
-from pipeline_opt.sources import FileSource, Images, OpaqueDataset
+from pipeline_opt.sources import FILE_SOURCES, Csv, FileSource, FixedLength, Images, OpaqueDataset
 from pipeline_opt.stages import STAGES, Batch, Batching, Map, PaddedBatch, PrefetchToDevice, RaggedBatch, Shuffle, Stage
-from pipeline_opt.storage import FORMATS, resolve
+from pipeline_opt.storage import SOURCES, resolve
 
 BATCH_SIZE: Final = 64
 BUFFER_SIZE: Final = 1000
@@ -40,6 +40,7 @@ class PlanOptions:
     maps: tuple[Map, ...] = ()
     batch_size: int | None = None
     shuffle_buffer: int | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def addable(self) -> dict[str, Stage]:
@@ -64,6 +65,7 @@ def plan_options(
     random_maps: Sequence[str] | None = None,
     batch_size: int | None = None,
     shuffle_buffer: int | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> PlanOptions:
     """Check the options as far as that goes without looking at data, and before any code of the user's runs.
 
@@ -71,8 +73,10 @@ def plan_options(
         PlanError: an order, a reference or a size is not valid.
         UsageError: the format is not one.
     """
-    if file_format is not None and file_format not in FORMATS:
-        raise UsageError(f"--format={file_format!r} is not valid; valid: {', '.join(FORMATS)}")
+    if file_format is not None and file_format not in SOURCES:
+        raise UsageError(f"--format={file_format!r} is not valid; valid: {', '.join(SOURCES)}")
+    if file_format == FixedLength.kind and "record_bytes" not in (reading or {}):
+        raise UsageError(f"--format {file_format} needs the length of a record: --record-bytes N")
     pure, random = (tuple(Function.of(ref) for ref in refs or ()) for refs in (maps, random_maps))
     options = PlanOptions(
         order=None if order is None else parse_order(order),
@@ -81,10 +85,18 @@ def plan_options(
         maps=tuple(_named_maps(pure, random)),
         batch_size=batch_size,
         shuffle_buffer=shuffle_buffer,
+        reading=reading or {},
     )
     # Made to check the sizes.
     assert options.addable
     return options
+
+
+def reading_options(delimiter: str | None, header: bool | None, record_bytes: int | None) -> dict[str, Any]:
+    """The arguments of a source that the options say."""
+    between = "\t" if delimiter in ("tab", "\\t") else delimiter
+    given = {"delimiter": between, "header": header, "record_bytes": record_bytes}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def is_reference(target: str) -> bool:
@@ -115,8 +127,9 @@ def make_pipeline(
         config, targets = Path(targets[0]), ()
     if config is None and not (len(targets) == 1 and is_reference(targets[0])):
         return _checked(_from_paths(targets, options, device, endless), options)
-    if options.maps or options.file_format:
-        option = "--format" if options.file_format else "--map"
+    if options.maps or options.file_format or options.reading:
+        reading = next((f"--{name.replace('_', '-')}" for name in options.reading), "--map")
+        option = "--format" if options.file_format else reading
         raise UsageError(f"{option} goes with a path to data, not with a pipeline that has stages already")
     pipeline = _from_config(config, targets) if config is not None else _from_function(targets[0])
     if options.order is not None:
@@ -175,8 +188,11 @@ def _from_paths(paths: Sequence[str], options: PlanOptions, device: bool, endles
     code = next((path for path in paths if path.endswith(".py")), None)
     if code is not None:
         raise UsageError(f"{code} is Python code; name its function that returns a dataset: {code}:FUNCTION")
-    pipeline = Pipeline.from_files(paths, file_format=options.file_format)
+    pipeline = Pipeline.from_files(paths, file_format=options.file_format, **options.reading)
     assert isinstance(pipeline.source, FileSource)
+    if isinstance(pipeline.source, Csv) and not {"delimiter", "header"} <= options.reading.keys():
+        header = "the first line names columns" if pipeline.source.header else "no header"
+        note(f"note: csv: {pipeline.source.delimiter!r} between values, {header}; or say --delimiter, --header")
     resolved = resolve(pipeline.source)
     maps: tuple[Map, ...] = options.maps
     if not maps:
@@ -198,7 +214,7 @@ def _from_paths(paths: Sequence[str], options: PlanOptions, device: bool, endles
 
 def _named_maps(pure: Sequence[Function], random: Sequence[Function]) -> Iterator[Map]:
     """A map for each function, called after it where that tells it from other stages."""
-    taken = set(_KINDS)
+    taken = {*_KINDS, *(source.kind for source in FILE_SOURCES)}
     for function, declared in (*((each, None) for each in pure), *((each, True) for each in random)):
         name = "" if function.label in taken else function.label
         taken.add(name)

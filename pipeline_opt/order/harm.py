@@ -77,6 +77,12 @@ def harms(plan: Plan, random_stages: Collection[str] = frozenset()) -> tuple[Har
     return (*_harms(plan, "", (), random_stages), *_no_prefetch_at_end(plan))
 
 
+def rests_on_purity(plan: Plan) -> bool:
+    """Whether the harm that a plan does can depend on which of its functions are random."""
+    keeps = any(isinstance(stage, Cache | Snapshot) for stage in plan.stages)
+    return keeps or any(rests_on_purity(part) for _, part in _parts(plan, ""))
+
+
 def _harms(plan: Plan, prefix: str, outer: tuple[Stage, ...], random: Collection[str]) -> Iterator[Harm]:
     for where, part in _parts(plan, prefix):
         yield from _harms(part, where, plan.stages + outer, random)

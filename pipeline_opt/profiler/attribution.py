@@ -144,7 +144,7 @@ def _count_elements(costs: list[StageCost], frames: Frames, stages: StageMap, la
             calls[stage] += count
     for stage, cost in enumerate(costs):
         by_function = stages.stages[stage].kind in ("map", "filter", "images") or stage not in read
-        opens = stages.stages[stage].kind in ("interleave", "flat_map")
+        opens = stages.stages[stage].kind in ("interleave", "flat_map", "generator")
         counted = runs[stage] if by_function and not (opens and read[stage]) else 0
         cost.elements += counted or max(0, read[stage]) or calls[stage]
         cost.runs += runs[stage]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,10 @@ class Consumer:
 
     def hold(self, batches: int) -> None:
         """Make room for as many batches at once on the device."""
+
+    def take_whole(self) -> tuple[str, ...]:
+        """Take what comes for batches of the usual size, whatever it holds; what people should know of that."""
+        return ()
 
     def load(self, batch: Any, nbytes: int) -> None:
         """Copy a batch to the device; returns when it is there."""
@@ -126,6 +131,18 @@ class EmulatedConsumer(Consumer):
     def hold(self, batches: int) -> None:
         """Make room for these and for the steps in flight."""
         self._device = Device(self._accelerator, self._clock, batches + self._accelerator.in_flight)
+
+    def take_whole(self) -> tuple[str, ...]:
+        """Take the published time for every step."""
+        size = self._accelerator.batch_size
+        if size is None:
+            return ()
+        self._accelerator = dataclasses.replace(self._accelerator, batch_size=None)
+        self.hold(1)
+        return (
+            f"The pipeline is not known to yield batches: each of its elements is taken for a batch of {size}, "
+            f"{self._accelerator.step_s:g} s a step.",
+        )
 
     def load(self, batch: Any, nbytes: int) -> None:
         """Copy the batch over the link."""

@@ -32,6 +32,10 @@ KINDS = {
 PARALLELISM_INPUT = {"ParallelMapDataset": -1, "ParallelInterleaveDataset": -1, "ParallelBatchDataset": 2}
 """Where, among an op's inputs, its num_parallel_calls stands."""
 
+_FUNCTION = re.compile(r"__inference_Dataset_(?:flat_map|group_by_window|take_while|[a-z]+)_(.+)_\d+")
+_NAMELESS = re.compile(r"lambda|class[\w.]*\.\w+|key_func_wrapper")
+"""What TensorFlow calls a lambda, an object (`class`, its module and its class), and what it wraps itself."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -62,7 +66,8 @@ def nodes_of(dataset: Any) -> list[Node]:
         return []
     graph = tf.compat.v1.GraphDef.FromString(serialized)
     by_name = {node.name: node for node in graph.node}
-    return [_node(node, by_name) for node in _in_order(graph, by_name)]
+    generators = _generators(graph)
+    return [_node(node, by_name, generators) for node in _in_order(graph, by_name)]
 
 
 def kind_of(op: str) -> str:
@@ -98,10 +103,20 @@ def _bare(name: str) -> str:
     return name.lstrip("^").partition(":")[0]
 
 
-def _node(node: Any, by_name: dict[str, Any]) -> Node:
+def _generators(graph: Any) -> set[str]:
+    """Names of the functions that make a dataset of a Python generator: `from_generator` is a flat_map of such a one."""
+    functions = graph.library.function
+    return {f.signature.name for f in functions if any(node.op == "GeneratorDataset" for node in f.node_def)}
+
+
+def _node(node: Any, by_name: dict[str, Any], generators: set[str]) -> Node:
+    generates = (
+        "f" in node.attr and node.attr["f"].func.name in generators and "_flat_map_fn_" in node.attr["f"].func.name
+    )
+    kind, function = ("generator", "") if generates else (kind_of(node.op), _function(node))
     taken = (by_name.get(_bare(name)) for name in node.input)
     inputs = tuple(str(i.name) for i in taken if i is not None and "Dataset" in i.op)
-    return Node(_label(node), kind_of(node.op), _function(node), _parallelism(node, by_name), str(node.name), inputs)
+    return Node(_label(node), kind, function, _parallelism(node, by_name), str(node.name), inputs)
 
 
 def _label(node: Any) -> str:
@@ -114,13 +129,22 @@ def _label(node: Any) -> str:
 
 
 def _function(node: Any) -> str:
-    """The Python name inside `__inference_Dataset_map_NAME_37`; scopes and lambdas name nothing."""
+    """The name of the Python function that a dataset op calls."""
     for attribute in ("f", "predicate", "key_func", "next_func"):
         if attribute in node.attr:
-            found = re.match(r"__inference_Dataset_[a-z_]+?_(.+)_\d+$", node.attr[attribute].func.name)
-            name = found.group(1) if found else ""
-            return "" if name.startswith(("lambda", "class", "wrapped", "functools")) else name
+            return python_name(node.attr[attribute].func.name)
     return ""
+
+
+def python_name(function: str) -> str:
+    """The Python name inside a graph function's; lambdas, partials and objects that can be called have none.
+
+    >>> python_name("__inference_Dataset_flat_map_explode_12"), python_name("__inference_Dataset_map_classaug.Flip_7")
+    ('explode', '')
+    """
+    found = _FUNCTION.fullmatch(function)
+    name = found.group(1) if found else ""
+    return "" if _NAMELESS.fullmatch(name) else name
 
 
 def _parallelism(node: Any, by_name: dict[str, Any]) -> int | str | None:

@@ -75,10 +75,12 @@ def profile(
     clock = clock or SystemClock()
     taker = as_consumer(consumer, clock)
     subject = prepare(pipeline, emulated=taker.info.kind == "accelerator")
+    notes = () if subject.batched else taker.take_whole()
     limits = _limits(subject.dataset, steps, seconds, epochs, max_seconds)
     observer = _observer(subject, trace, clock, seconds)
     result = _run(subject, taker, clock, limits, observer, on_progress)
     record = make_record(subject, observer, result, taker.info, warmup=warmup, trace=trace)
+    record = dataclasses.replace(record, notes=(*record.notes, *notes))
     _raise_failure(result, subject.plan, record)
     return record
 

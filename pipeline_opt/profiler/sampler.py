@@ -31,6 +31,9 @@ UNMODELLED = frozenset({"options", "prefetch_to_device", "ragged_batch", "bucket
                         "sample", "opaque", "dataset"})  # fmt: skip
 """Stages that have no node of their own in the model, or several of other kinds."""
 
+MODELLED_AS = {"generator": "flat_map"}
+"""The kind that the model has for a stage, where that is not its own."""
+
 SERIES = ("parallelism", "buffer_size")
 """The parameters that are kept over time."""
 
@@ -186,8 +189,9 @@ def _find(stages: StageMap, left: list[int], kind: str) -> int | None:
     """The place of the nearest stage of a kind, passing only stages that the model may leave out."""
     for place, stage in enumerate(left):
         info = stages.stages[stage]
+        modelled = MODELLED_AS.get(info.kind, info.kind)
         source = not stages.inputs(stage)
-        if info.kind == kind or (source and kind == "tensors" and info.phase == "extract"):
+        if modelled == kind or (source and kind == "tensors" and info.phase == "extract"):
             return place
         if info.kind not in UNMODELLED:
             return None

@@ -13,7 +13,7 @@ from pipeline_opt.sources import Source
 from pipeline_opt.stages import Options, Stage
 
 EXTRACT_KINDS = frozenset({"tfrecords", "text", "csv", "fixed_length", "images", "tensors", "generator", "dataset", "range",
-                           "interleave", "snapshot", "fixed_length_record"})  # fmt: skip
+                           "interleave", "snapshot", "fixed_length_record", "load"})  # fmt: skip
 """Stages whose business is to bring elements in. Of a cache only the part that reads files is extract."""
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_opt.build.dataset import build, stage_names
+from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import UsageError
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Plan, item_names, unfolded
 from pipeline_opt.profiler.graph import Node, nodes_of
 from pipeline_opt.profiler.stagemap import StageMap, from_nodes, from_plan
 from pipeline_opt.sources import OpaqueDataset, Source
@@ -44,12 +44,14 @@ def prepare(pipeline: Any, *, emulated: bool = False) -> Subject:
         emulated: Whether the consumer is an emulated accelerator, which takes the place of the device that a last
             `prefetch_to_device` stage names.
     """
-    plan = pipeline if isinstance(pipeline, Plan) else Plan(OpaqueDataset(dataset=_dataset(pipeline)))
-    built, ahead = _without_device(plan) if emulated else (plan, 0)
-    dataset = build(built)
+    plan = unfolded(pipeline) if isinstance(pipeline, Plan) else Plan(OpaqueDataset(dataset=_dataset(pipeline)))
+    dataset = build(plan, on_host=emulated)
     nodes = nodes_of(dataset)
     opaque = _is_opaque(plan.source)
-    stages = from_nodes(nodes) if opaque and nodes else from_plan(built, stage_names(built))
+    named = item_names(plan).items()
+    built = {name: item for name, item in named if not (emulated and isinstance(item, PrefetchToDevice))}
+    stages = from_nodes(nodes) if opaque and nodes else from_plan(plan, built)
+    ahead = next((s.buffer_size for s in plan.stages if emulated and isinstance(s, PrefetchToDevice)), 0)
     return Subject(plan, dataset, stages, _batched(plan, nodes if opaque else []), ahead)
 
 
@@ -63,13 +65,6 @@ def _is_opaque(source: Source) -> bool:
     return isinstance(source, OpaqueDataset) or (
         isinstance(source, Combination) and any(_is_opaque(plan.source) for plan in source.plans)
     )
-
-
-def _without_device(plan: Plan) -> tuple[Plan, int]:
-    """The plan without a last prefetch_to_device, and the buffers that it asked for."""
-    devices = [stage for stage in plan.stages if isinstance(stage, PrefetchToDevice)]
-    kept = [stage for stage in plan.stages if not isinstance(stage, PrefetchToDevice)]
-    return plan.with_stages(kept), devices[-1].buffer_size if devices else 0
 
 
 def _batched(plan: Plan, nodes: list[Node]) -> bool:

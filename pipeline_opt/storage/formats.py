@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline_opt.errors import FormatError, MissingPathError
 from pipeline_opt.sources import IMAGE_SUFFIXES
 from pipeline_opt.storage.compression import decompressed_head, head
 from pipeline_opt.storage.filesystem import FileSystem, file_system, join
-from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest
+from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest, some
 from pipeline_opt.storage.tfrecord import begins_with_record
 
 FORMATS: Final = ("tfrecords", "images", "text", "csv")
@@ -31,6 +31,7 @@ _COMPRESSED: Final = re.compile(r"\.(gz|gzip|zlib|zz|z)$")
 _SHARD: Final = re.compile(r"[-_.]?\d+(-of-\d+)?$")
 _MAGIC: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
 _HIDDEN: Final = re.compile(r"^[._]|(\.(lockfile|tmp|temp|part|partial|crc|lock|swp|bak)|~)$")
+_SUFFIXES_LOOKED_AT: Final = 8
 _CHOICES: Final = f"say which with --format ({', '.join(FORMATS)})"
 
 
@@ -64,11 +65,7 @@ def detect_format(paths: str | Sequence[str]) -> str:
         FormatError: it cannot be told; the message says why and how to name the format.
     """
     given = [paths] if isinstance(paths, str) else list(paths)
-    found = {path: _detect(path) for path in given}
-    if len(set(found.values())) != 1:
-        listed = ", ".join(f"{path}: {kind}" for path, kind in found.items())
-        raise FormatError(f"the paths hold several formats ({listed}); name them one by one, or {_CHOICES}")
-    return found[given[0]]
+    return _only("the paths hold", {path: _detect(path) for path in given})
 
 
 def describe(raw: bytes) -> str:
@@ -94,7 +91,40 @@ def _detect(path: str) -> str:
     if not matches:
         what = "no file matches" if any(sign in name for sign in GLOB_SIGNS) else "no such path:"
         raise MissingPathError(f"{what} {path}; {nearest(storage, name)}")
-    return _detect_folder(storage, matches[0]) if storage.is_dir(matches[0]) else _detect_file(matches[0])
+    return _detect_matches(storage, matches, path)
+
+
+def _detect_matches(storage: FileSystem, matches: Sequence[str], pattern: str) -> str:
+    """The format of what a glob matched: of a file with each suffix, and of a folder. Hidden ones are not read either."""
+    inside = dict.fromkeys(m for m in matches if storage.is_dir(m))
+    files = [m for m in matches if m not in inside and not is_hidden(os.path.basename(m))]
+    folders = [m for m in inside if not os.path.basename(m).startswith(".")]
+    by_suffix: dict[str, str] = {}
+    for file in files:
+        by_suffix.setdefault(suffix_of(file), file)
+    found = {file: _detect_file(file) for file in list(by_suffix.values())[:_SUFFIXES_LOOKED_AT]}
+    if folders:
+        try:
+            found[folders[0]] = _detect_folder(storage, folders[0])
+        except FormatError:
+            if not found:
+                raise
+    if not found:
+        raise FormatError(
+            f"cannot tell the format of {pattern}: it matches only files that hold no data: {some(matches)}"
+        )
+    return _only(f"{pattern} matches", found)
+
+
+def _only(what: str, found: Mapping[str, str]) -> str:
+    """The one format of several paths."""
+    firsts: dict[str, str] = {}
+    for path, kind in found.items():
+        firsts.setdefault(kind, path)
+    if len(firsts) > 1:
+        named = ", ".join(f"{path}: {kind}" for kind, path in list(firsts.items())[:2])
+        raise FormatError(f"{what} several formats ({named}); name those that are meant, or {_CHOICES}")
+    return next(iter(firsts))
 
 
 def _detect_folder(storage: FileSystem, folder: str) -> str:

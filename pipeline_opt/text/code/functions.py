@@ -48,17 +48,26 @@ def _expression(script: Script, function: Function) -> str:
     if function.ref is None:
         return _callable(script, function.call)
     where, _, name = function.ref.rpartition(":")
+    call = function.call if function.call is not None else _imported(function.ref)
     if _is_ours(where):
-        return _callable(script, function.call if function.call is not None else load_reference(function.ref))
-    if isinstance(function.call, FunctionType) and _needs_us(function.call):
+        return _callable(script, call)
+    if isinstance(call, FunctionType) and _needs_us(call):
         try:
-            return _written_out(script, function.call)
+            return _written_out(script, call)
         except NoSourceError:
             # Importing it works where the user's own module does.
             pass
     if where.endswith(".py"):
         return script.import_file(str(Path(where).resolve()), name)
     return script.import_from(where, name)
+
+
+def _imported(ref: str) -> Any:
+    """What a reference names, to be looked at; None where it cannot be imported here."""
+    try:
+        return load_reference(ref)
+    except FunctionError:
+        return None
 
 
 def _callable(script: Script, value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from pipeline_opt.errors import PlanError
 from pipeline_opt.names import inner_prefix
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Concatenate, Plan, Sample, Zip, unfolded
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import Repeat, Take
 from pipeline_opt.text.code.layout import call
@@ -24,7 +24,8 @@ def to_python(plan: Plan, resolve: Resolve) -> str:
 
     The module's `make_dataset()` gives a dataset of the elements that building the plan gives; running the module
     counts them. Functions with a reference are imported; others, and this package's own, are written out with what they
-    use. A function whose module imports this package is written out as well, where that can be done.
+    use. A function whose module imports this package is written out as well, where that can be done. Of a function that
+    returns a plan, the plan is written.
 
     Args:
         plan: A plan whose order is legal.
@@ -36,6 +37,7 @@ def to_python(plan: Plan, resolve: Resolve) -> str:
         PlanError: an argument or a tensor in memory has no form in code.
         SourceError: the files of a source cannot be listed.
     """
+    plan = unfolded(plan)
     script = Script()
     body = "\n".join(_plan_lines(script, plan, resolve, ""))
     elements = f"make_dataset().take({_FIRST})" if _never_ends(plan) else "make_dataset()"
