@@ -81,3 +81,48 @@ def test_a_window_holds_two_steps_at_least() -> None:
     pace.opened(0.0)
     assert not pace.should_close(0.5, 100_000)
     assert pace.should_close(0.6, 100_000)
+
+
+def test_a_window_in_which_no_step_ends_is_closed_by_time() -> None:
+    pace = Pacing("auto", cores=2)
+    pace.opened(0.0)
+    assert not pace.overdue(0.9)
+    assert pace.overdue(1.0)
+    pace.closed()
+    pace.counted(400_000, 1.0)
+    assert pace.should_open(5.0), "the run was not seen at work yet"
+    close_time(pace, 5.0, 0.01, 64)
+    pace.counted(10_000, 0.05)
+    assert not pace.should_open(6.0)
+
+
+def test_a_later_window_outlasts_a_long_step_only_so_far() -> None:
+    pace = Pacing("auto", cores=2)
+    close_time(pace, 0.0, 0.01, 64)
+    pace.counted(20_000, 0.1)
+    pace.opened(30.0)
+    assert not pace.overdue(31.9)
+    assert pace.overdue(32.0)
+    assert not Pacing("full", cores=2).overdue(1e6)
+
+
+def test_a_window_closes_by_elements_where_events_come_faster_than_before() -> None:
+    pace = Pacing("auto", cores=2)
+    close_time(pace, 0.0, 0.01, 64)
+    # 20 events a second by the slow window before, 30 for each element.
+    pace.counted(704 * 30, 1000.0)
+    assert close_time(pace, 2000.0, 0.001, 64) == pytest.approx(2000.0 + 0.011, abs=0.0015), "20,000 events"
+
+
+def test_a_run_of_any_length_keeps_a_limited_number_of_events() -> None:
+    pace = Pacing("auto", cores=64)
+    close_time(pace, 0.0, 0.01, 64)
+    pace.counted(10_000, 0.05)
+    now_s, total = 1.0, 10_000
+    while now_s < 100_000:
+        now_s += 1.0
+        if pace.should_open(now_s):
+            now_s = close_time(pace, now_s, 0.01, 64)
+            pace.counted(10_000, 0.05)
+            total += 10_000
+    assert pacing.MOST_EVENTS <= total <= pacing.MOST_EVENTS + 20_000

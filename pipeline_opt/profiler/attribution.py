@@ -41,17 +41,26 @@ class StageCost:
 
 @dataclass
 class Attribution:
-    """All windows together. `costs` has one entry a stage; `intervals` are in seconds on the profiler's clock."""
+    """All windows together, in seconds on the profiler's clock.
+
+    Args:
+        costs: One entry a stage.
+        intervals: Who worked when.
+        windows: When each window opened and closed.
+    """
 
     costs: list[StageCost]
     intervals: Intervals
+    windows: list[tuple[float, float]]
 
 
 def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
     """Charge the work in trace windows to the stages of a pipeline."""
     costs = [StageCost() for _ in stages.stages]
     rows: list[tuple[float, float, int, int, int]] = []
+    spans = []
     for window in windows:
+        spans.append((window.start_s, window.end_s))
         frames = read_frames(window)
         labels = {window.names[key]: label for key, label in window.labels.items()}
         places = [_place(what, stages, labels) for what in frames.kinds]
@@ -63,7 +72,7 @@ def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
         _count_elements(costs, frames, stages, labels)
         _add_ops(costs, frames, stages, labels)
         _add_parallelism(costs, window, stages, labels)
-    return Attribution(costs, _intervals(rows))
+    return Attribution(costs, _intervals(rows), spans)
 
 
 def _place(what: What, stages: StageMap, labels: dict[str, str]) -> tuple[int | None, str]:

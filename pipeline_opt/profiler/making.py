@@ -11,16 +11,13 @@ from pipeline_opt import text
 from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import machine
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.assemble import Observed, share_on_core, stage_records
 from pipeline_opt.profiler.attribution import Attribution, attribute
 from pipeline_opt.profiler.observer import Observer
 from pipeline_opt.profiler.step_log import LoopResult
 from pipeline_opt.profiler.subject import Subject
-from pipeline_opt.profiler.trace import WindowEvents
-from pipeline_opt.record import ConsumerInfo, Environment, Intervals, Record, SourceInfo, Window
-from pipeline_opt.sources import FileSource, Source
-from pipeline_opt.storage import resolve
+from pipeline_opt.record import ConsumerInfo, Environment, Intervals, Record, Window
 from pipeline_opt.version import VERSION
 
 tf = lazy_module("tensorflow")
@@ -30,9 +27,8 @@ def make_record(
     subject: Subject, observer: Observer, result: LoopResult, consumer: ConsumerInfo, *, warmup: int, trace: str
 ) -> Record:
     """Put everything that was measured together."""
-    windows = observer.read()
-    found = attribute(windows, subject.stages)
-    spans = _windows(windows, result)
+    found = attribute(observer.read(), subject.stages)
+    spans = _windows(found.windows, result)
     seen = Observed(
         costs=found.costs,
         totals=observer.sampler.totals(),
@@ -45,7 +41,7 @@ def make_record(
         whole=_whole(spans, result),
         scale=_scale(spans, result),
         share_on_core=share_on_core(found.costs, observer.on_core_s),
-        no_trace=_no_trace(trace, observer, windows),
+        no_trace=_no_trace(trace, observer, bool(found.windows)),
         no_model=observer.sampler.refusal or "",
     )
     return Record(
@@ -54,7 +50,7 @@ def make_record(
         pipeline_text=text.plan_text(subject.plan),
         fingerprint=text.fingerprint(subject.plan),
         toml=_toml(subject.plan),
-        source=source_info(subject.plan.source),
+        source=subject.source,
         environment=environment(),
         consumer=dataclasses.replace(consumer, double_buffered=subject.buffer_ahead > 0),
         steps=result.steps,
@@ -75,20 +71,6 @@ def make_record(
     )
 
 
-def source_info(source: Source) -> SourceInfo:
-    """What a source reads, as far as it can be known without reading it."""
-    if isinstance(source, FileSource):
-        resolved = resolve(source)
-        uri = ", ".join(source.paths)
-        scheme = uri.partition("://")[0] if "://" in uri else "file"
-        return SourceInfo(uri, scheme, len(resolved.files), resolved.bytes)
-    if isinstance(source, Combination):
-        inner = [source_info(plan.source) for plan in source.plans]
-        schemes = sorted({info.scheme for info in inner})
-        return SourceInfo(f"{source.kind} of {len(inner)}", "+".join(schemes))
-    return SourceInfo(source.kind, "memory" if source.kind == "tensors" else "dataset")
-
-
 def environment() -> Environment:
     """Versions and machine."""
     here = machine()
@@ -96,11 +78,11 @@ def environment() -> Environment:
     return Environment(str(tf.__version__), platform.python_version(), here.cores, here.ram_bytes, details)
 
 
-def _windows(windows: list[WindowEvents], result: LoopResult) -> tuple[Window, ...]:
+def _windows(windows: list[tuple[float, float]], result: LoopResult) -> tuple[Window, ...]:
     """The windows in run time, cut to the run: what was traced before it began or after it ended does not count."""
     spans = []
-    for window in windows:
-        start, end = max(0.0, window.start_s - result.start), min(result.wall_s, window.end_s - result.start)
+    for start_s, end_s in windows:
+        start, end = max(0.0, start_s - result.start), min(result.wall_s, end_s - result.start)
         if end > start:
             spans.append(Window(start, end))
     return tuple(spans)
@@ -154,10 +136,10 @@ def _drained(result: LoopResult) -> bool:
     return not result.partial and len(epochs) > 0 and bool(ended.all())
 
 
-def _no_trace(trace: str, observer: Observer, windows: list[WindowEvents]) -> str:
+def _no_trace(trace: str, observer: Observer, traced: bool) -> str:
     if trace == "off":
         return "the run was made with trace=off"
-    if not windows:
+    if not traced:
         return observer.tracer.refusal or "no trace window could be read"
     return ""
 

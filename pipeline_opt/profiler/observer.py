@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline_opt.clock import Clock
@@ -23,7 +25,7 @@ class Observer:
 
     def __init__(self, stages: StageMap, clock: Clock, pacing: Pacing) -> None:
         self.stages = stages
-        self.sampler = ModelSampler(stages, clock)
+        self.sampler = ModelSampler(stages, clock, self._on_tick)
         self.tracer = Tracer(clock)
         self.pacing = pacing
         self._clock = clock
@@ -32,6 +34,7 @@ class Observer:
         self._core_begin: Counters = {}
         self._core_seen: Counters = {}
         self._counted = 0
+        self._window_lock = threading.Lock()
 
     def start(self) -> None:
         """Begin: warm the tracer up, start sampling, open the first window."""
@@ -54,26 +57,36 @@ class Observer:
 
     def on_step(self, elements: int) -> None:
         """The loop finished a step of so many elements."""
-        now_s = self._clock.now() - self._origin_s
-        if self.tracer.is_open:
-            if self.pacing.should_close(now_s, elements):
-                self._close()
-        elif not self.tracer.is_busy:
-            self._count_closed()
-            if self.pacing.should_open(now_s):
-                self._open()
+        with self._window_lock:
+            now_s = self._clock.now() - self._origin_s
+            if self.tracer.is_open:
+                if self.pacing.should_close(now_s, elements):
+                    self._close()
+            elif not self.tracer.is_busy:
+                self._count_closed()
+                if self.pacing.should_open(now_s):
+                    self._open()
 
     def stop(self) -> None:
         """End both instruments; what they saw can be read afterwards."""
-        self._close()
+        with self._window_lock:
+            self._close()
         self.sampler.stop()
         self.tracer.wait()
 
-    def read(self) -> list[WindowEvents]:
-        """The events of every window, and delete the files."""
-        windows = [read_window(window) for window in self.tracer.windows]
+    def read(self) -> Iterator[WindowEvents]:
+        """The events of one window after another; after the last the files are deleted."""
+        for window in self.tracer.windows:
+            events = read_window(window)
+            if events is not None:
+                yield events
         self.tracer.close()
-        return [window for window in windows if window is not None]
+
+    def discard(self, why: str) -> None:
+        """End both instruments and give up what traces there are."""
+        self.stop()
+        self.tracer.close()
+        self.tracer.refusal, self.tracer.windows = why, []
 
     @property
     def on_core_s(self) -> float | None:
@@ -85,6 +98,12 @@ class Observer:
         """Why an instrument gave nothing, for the record's notes."""
         errors = [window.error for window in self.tracer.windows]
         return [text for text in (self.sampler.refusal, self.tracer.refusal, *errors) if text]
+
+    def _on_tick(self) -> None:
+        """Close a window that no step closes."""
+        with self._window_lock:
+            if self.tracer.is_open and self.pacing.overdue(self._clock.now() - self._origin_s):
+                self._close()
 
     def _open(self) -> None:
         self._core_begin, self._core_seen = core_times(), {}

@@ -26,6 +26,12 @@ EVENTS_PER_ELEMENT: Final = 30
 FULL_EVENTS: Final = 3_000_000
 """Where tracing a whole run stops: beyond it the trace no longer fits a few hundred megabytes."""
 
+MOST_EVENTS: Final = 2_000_000
+"""Events of all windows together after which no further one opens, however long the run: they are read at its end."""
+
+WITHOUT_STEP_S: Final = 1.0
+"""How long the first window stays open while no step ends: the filling of a large buffer is not traced whole."""
+
 FIRST_S: Final = 1.5
 LONGEST_S: Final = 2.0
 SHORTEST_S: Final = 0.05
@@ -47,7 +53,9 @@ class Pacing:
     expected_s: float | None = None
     spent_s: float = 0.0
     rate: float | None = None
+    per_element: float = EVENTS_PER_ELEMENT
     first_done: bool = False
+    blind: bool = False
     _opened_s: float = 0.0
     _steps: int = 0
     _elements: int = 0
@@ -59,31 +67,42 @@ class Pacing:
     def closed(self) -> None:
         """Take note that the window closed."""
         self.first_done = True
+        self.blind = self._steps == 0
 
     def counted(self, events: int, seconds: float) -> None:
         """Take note of how many events a window held."""
         self.spent_s += events * EVENT_COST_S
         if seconds > 0 and events:
             self.rate = events / seconds
+        if self._elements and events:
+            self.per_element = events / self._elements
 
     def should_close(self, now_s: float, elements: int) -> bool:
         """Whether to close the open window after one more step of `elements` elements; `now_s` is run time."""
         self._steps += 1
         self._elements += elements
         length_s = now_s - self._opened_s
-        events = self.rate * length_s if self.rate else self._elements * EVENTS_PER_ELEMENT
+        events = max((self.rate or 0.0) * length_s, self._elements * self.per_element)
         if self.mode == "full":
             return events > FULL_EVENTS
         if self._steps < FEWEST_STEPS:
             return length_s > LONGEST_S
         if not self.first_done:
             return self._first_should_close(now_s, events)
-        return length_s >= self._length_s()
+        return length_s >= self._length_s() or events >= 2 * WINDOW_EVENTS
+
+    def overdue(self, now_s: float) -> bool:
+        """Whether to close the open window although no step has ended in the meantime."""
+        longest_s = LONGEST_S if self.first_done or self._steps else WITHOUT_STEP_S
+        return self.mode == "auto" and now_s - self._opened_s >= longest_s
 
     def should_open(self, now_s: float) -> bool:
         """Whether the run, `now_s` long by now, can pay for another window."""
-        if self.mode != "auto" or not self.first_done or self.rate is None:
+        if self.mode != "auto" or not self.first_done or self.rate is None or self.spent_s > MOST_EVENTS * EVENT_COST_S:
             return False
+        if self.blind:
+            # A run that spends long on filling has to be seen at work once, too.
+            return True
         predicted_s = self._length_s() * self.rate * EVENT_COST_S
         return self.spent_s + predicted_s <= SHARE * now_s * self.cores
 

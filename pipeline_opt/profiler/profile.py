@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,7 +82,7 @@ def profile(
     limits = _limits(subject.dataset, steps, seconds, epochs, max_seconds)
     observer = _observer(subject, trace, clock, seconds)
     result = _run(subject, taker, clock, limits, observer, on_progress)
-    record = make_record(subject, observer, result, taker.info, warmup=warmup, trace=trace)
+    record = _finish(subject, observer, result, taker.info, warmup, trace)
     record = dataclasses.replace(record, notes=(*record.notes, *notes))
     _raise_failure(result, subject.plan, record)
     return record
@@ -125,12 +128,9 @@ class Profiling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._recorder.__exit__(kind, error, trace)
-        self._observer.stop()
         result = self._recorder.result
         consumer = ConsumerInfo("callable", "the user's loop")
-        self._record = make_record(
-            self._subject, self._observer, result, consumer, warmup=self._warmup, trace=self._trace
-        )
+        self._record = _finish(self._subject, self._observer, result, consumer, self._warmup, self._trace)
 
     @property
     def record(self) -> Record:
@@ -185,8 +185,39 @@ def _run(
             close_iterator=lambda _: observer.on_close(),
             buffer_ahead=subject.buffer_ahead,
         )
-    finally:
+    except BaseException:
+        observer.discard("the run was broken off")
+        raise
+
+
+def _finish(
+    subject: Subject, observer: Observer, result: LoopResult, consumer: ConsumerInfo, warmup: int, trace: str
+) -> Record:
+    """The record of a run that is over. Reading traces takes time: Ctrl-C ends it, and the rest is kept."""
+    try:
         observer.stop()
+        return make_record(subject, observer, result, consumer, warmup=warmup, trace=trace)
+    except KeyboardInterrupt:
+        reason = result.partial_reason or "interrupted while traces were read"
+        result = dataclasses.replace(result, partial=True, partial_reason=reason)
+        with _no_interrupt():
+            observer.discard("the traces were not read: interrupted")
+            return make_record(subject, observer, result, consumer, warmup=warmup, trace=trace)
+    finally:
+        observer.tracer.close()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _observer(subject: Subject, trace: TraceMode, clock: Clock, expected_s: float | None) -> Observer:
@@ -209,8 +240,6 @@ def _raise_failure(result: LoopResult, plan: Plan, record: Record) -> None:
     error = result.error
     if error is None or isinstance(error, KeyboardInterrupt):
         return
-    if result.failed_in == "profiler":
-        raise error
     failure = _failure(error, result.failed_in, plan)
     # Until here the reason ends with TensorFlow's own words.
     when = (record.partial_reason or "").partition(":")[0]
@@ -221,6 +250,8 @@ def _raise_failure(result: LoopResult, plan: Plan, record: Record) -> None:
 def _failure(error: BaseException, failed_in: str | None, plan: Plan) -> PipelineOptError:
     if isinstance(error, PipelineOptError):
         return error
+    if failed_in == "profiler":
+        return StageError(f"what is called after each step failed: {type(error).__name__}: {error}", "profiler")
     if failed_in == "step":
         return StageError(f"the training step failed: {type(error).__name__}: {error}", "train")
     return translate(error, plan)

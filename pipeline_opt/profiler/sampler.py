@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,10 +55,12 @@ class ModelSampler:
     Args:
         stages: The pipeline's stages.
         clock: The profiler's clock.
+        on_tick: Called after every sample, on the sampler's thread.
     """
 
     stages: StageMap
     clock: Clock
+    on_tick: Callable[[], None] = lambda: None
     refusal: str | None = None
     _series: dict[tuple[int, str], list[tuple[float, float, bool]]] = field(default_factory=lambda: defaultdict(list))
     _done: list[dict[int, Totals]] = field(default_factory=list)
@@ -119,6 +122,7 @@ class ModelSampler:
         while not self._stop.wait(PERIOD_S):
             with self._lock:
                 self._sample()
+            self.on_tick()
 
     def _sample(self) -> None:
         if self._current is None:

@@ -11,8 +11,10 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.plan import Combination, Plan, item_names, unfolded
 from pipeline_opt.profiler.graph import Node, nodes_of
 from pipeline_opt.profiler.stagemap import StageMap, from_nodes, from_plan
-from pipeline_opt.sources import OpaqueDataset, Source
+from pipeline_opt.record import SourceInfo
+from pipeline_opt.sources import FileSource, OpaqueDataset, Source
 from pipeline_opt.stages import BATCHING, PrefetchToDevice, Unbatch
+from pipeline_opt.storage import resolve
 
 tf = lazy_module("tensorflow")
 
@@ -26,6 +28,7 @@ class Subject:
         dataset: What the loop iterates over.
         stages: Its stages.
         batched: Whether it yields batches.
+        source: What it reads, as it was before the run.
         buffer_ahead: Batches that the profiler itself loads ahead, in place of a stage that needs a real device.
     """
 
@@ -33,6 +36,7 @@ class Subject:
     dataset: Any
     stages: StageMap
     batched: bool
+    source: SourceInfo
     buffer_ahead: int = 0
 
 
@@ -52,7 +56,28 @@ def prepare(pipeline: Any, *, emulated: bool = False) -> Subject:
     built = {name: item for name, item in named if not (emulated and isinstance(item, PrefetchToDevice))}
     stages = from_nodes(nodes) if opaque and nodes else from_plan(plan, built)
     ahead = next((s.buffer_size for s in plan.stages if emulated and isinstance(s, PrefetchToDevice)), 0)
-    return Subject(plan, dataset, stages, _batched(plan, nodes if opaque else []), ahead)
+    return Subject(plan, dataset, stages, _batched(plan, nodes if opaque else []), source_info(plan.source), ahead)
+
+
+def source_info(source: Source) -> SourceInfo:
+    """What a source reads, as far as it can be known without reading it."""
+    if isinstance(source, FileSource):
+        resolved = resolve(source)
+        uri = ", ".join(source.paths)
+        scheme = uri.partition("://")[0] if "://" in uri else "file"
+        return SourceInfo(uri, scheme, len(resolved.files), resolved.bytes)
+    if isinstance(source, Combination):
+        inner = [source_info(plan.source) for plan in source.plans]
+        schemes = sorted({info.scheme for info in inner})
+        files, sizes = [info.files for info in inner], [info.bytes for info in inner]
+        return SourceInfo(f"{source.kind} of {len(inner)}", "+".join(schemes), _sum(files), _sum(sizes))
+    return SourceInfo(source.kind, "memory" if source.kind == "tensors" else "dataset")
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    """The sum of what is known; None if nothing is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def _dataset(value: Any) -> Any:

@@ -50,7 +50,7 @@ class Tracer:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._scratch = Path(tempfile.mkdtemp(prefix="pipeline_opt_trace_"))
+        self._scratch: Path | None = None
         self._open: OpenWindow | None = None
         self.windows: list[OpenWindow] = []
         self.refusal: str | None = None
@@ -77,14 +77,14 @@ class Tracer:
         """Open a window; does nothing after a refusal."""
         if self.refusal is not None or self.is_busy:
             return
-        folder = Path(tempfile.mkdtemp(dir=self._scratch))
         options = tf.profiler.experimental.ProfilerOptions(
             host_tracer_level=_host_level(), python_tracer_level=0, device_tracer_level=0
         )
         start_s = self._clock.now()
         try:
+            folder = self._new_folder()
             tf.profiler.experimental.start(str(folder), options)
-        except (tf.errors.OpError, RuntimeError) as error:
+        except (tf.errors.OpError, RuntimeError, OSError) as error:
             self.refusal = f"no trace could be taken: {str(error).splitlines()[0]}"
             return
         mark_s = self._clock.now()
@@ -112,7 +112,13 @@ class Tracer:
         """Close what is open and delete the scratch folder."""
         self.stop()
         self.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _new_folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="pipeline_opt_trace_"))
+        return Path(tempfile.mkdtemp(dir=self._scratch))
 
 
 class Event(NamedTuple):
@@ -163,7 +169,11 @@ def read_window(window: OpenWindow) -> WindowEvents | None:
         window.error = window.error or "the profiler wrote no trace"
         return None
     space = _xplane().XSpace()
-    space.ParseFromString(found[0].read_bytes())
+    try:
+        space.ParseFromString(found[0].read_bytes())
+    except (lazy_module("google.protobuf.message").DecodeError, OSError) as error:
+        window.error = f"a trace could not be read: {str(error) or type(error).__name__}"
+        return None
     host = next((plane for plane in space.planes if plane.name == "/host:CPU"), None)
     offset_s = _clock_offset(host, window.mark_s) if host is not None else None
     if offset_s is None:
