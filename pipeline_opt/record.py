@@ -108,7 +108,7 @@ class Window:
 
 @dataclass(frozen=True)
 class OpCost:
-    """Work of one kind of op inside a stage's function, within the trace windows."""
+    """Work of one kind of op inside a stage's function over the run, part of the stage's `work_s`, and how often it ran."""
 
     op: str
     work_s: float

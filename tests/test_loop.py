@@ -276,6 +276,21 @@ def test_ctrl_c_keeps_the_complete_steps(moment: float, steps: int, buffer_ahead
     assert isinstance(result.error, KeyboardInterrupt)
 
 
+def test_what_a_device_has_not_finished_by_the_end_does_not_count() -> None:
+    clock = FakeClock()
+    clock.interrupt_at(6.5)
+    result = loop(clock, [1] * 9, Accelerator(3.0, in_flight=8))
+    assert spans(result.steps.train_start, result.steps.train_end) == [(2, 5)], "the next is done at 8"
+    assert result.partial_reason == "interrupted after 1 step"
+    assert result.wall_s == 6.5
+
+
+def test_the_batch_under_way_is_no_teardown() -> None:
+    result = loop(FakeClock(), [1] * 9, "1s", steps=2, buffer_ahead=1, each=5.0)
+    assert len(result.steps) == 2
+    assert result.teardown_s == 0
+
+
 def test_ctrl_c_during_a_wait_keeps_the_wait() -> None:
     clock = FakeClock()
     clock.interrupt_at(6.5)

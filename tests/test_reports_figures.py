@@ -9,7 +9,6 @@ import matplotlib
 import numpy as np
 import pytest
 from fakes import (
-    intervals,
     long_run,
     naive,
     no_steps,
@@ -60,7 +59,6 @@ class TestStages:
     def test_cost_for_an_element_by_op(self) -> None:
         run = record(
             steps=steps_of([(0, 1, 1, 2)] * 2, batch=10),
-            intervals=intervals([(0.0, 0.5, 1, 0, 0)]),
             stages=(
                 StageRecord(
                     "decode",
@@ -70,7 +68,7 @@ class TestStages:
                     work_s=2.0,
                     cpu_s=1.0,
                     us_per_element=100.0,
-                    ops=(OpCost("DecodeJpeg", 0.3, 20), OpCost("Mul", 0.1, 20)),
+                    ops=(OpCost("DecodeJpeg", 1.2, 20), OpCost("Mul", 0.4, 20)),
                 ),
                 StageRecord("batch", "batch", "transform", elements=2, work_s=0.001, us_per_element=500.0),
                 StageRecord("prefetch", "prefetch", "transform", absent={"work_s": "AUTOTUNE is off"}),

@@ -7,7 +7,7 @@ import pytest
 from fakes import naive, no_steps, one_step, partial, pipelined, record, simulate, steps_of, untraced, without_consumer
 
 from pipeline_opt.accounting import Account, PhaseAccount, account
-from pipeline_opt.record import PHASES, ConsumerInfo, OpCost, Record, SourceInfo, StageRecord
+from pipeline_opt.record import PHASES, ConsumerInfo, Epochs, OpCost, Record, SourceInfo, StageRecord
 from pipeline_opt.reports.advice import Case, advise, cores_used
 from pipeline_opt.reports.verdict import Verdict, judge, limiting_stage, verdict
 
@@ -66,7 +66,10 @@ class TestSentence:
 
     def test_the_first_batches_count_only_where_they_outweigh_the_rest(self) -> None:
         assert judge(naive(), figures({"fill": 3.0, "transform": 2.9})).bottleneck_phase is None
-        assert "for the first batches (fill)" in judge(naive(), figures({"fill": 3.0, "transform": 2.9})).sentence
+        filling = judge(naive(), figures({"fill": 5.0, "transform": 1.0}, utilization_percent=83.0))
+        assert filling.sentence == (
+            "The accelerator waits 60 % of the run, most of all for the first batches (fill)."
+        ), "not 17 %, which leaves the start out"
         assert judge(naive(), figures({"fill": 3.0, "transform": 2.0, "load": 1.5})).bottleneck_phase == "transform"
 
     @pytest.mark.parametrize(
@@ -87,6 +90,12 @@ class TestSentence:
         judged = verdict(without_consumer())
         assert judged.sentence == "The pipeline gives 222 elements/s; decode (transform) limits it."
         assert (judged.bottleneck_phase, judged.bottleneck_stage) == ("transform", "decode")
+
+    def test_without_a_consumer_hand_over_is_named(self) -> None:
+        drained = replace(naive(), consumer=ConsumerInfo())
+        assert judge(drained, figures({"overhead": 5.0, "transform": 1.0})).sentence == (
+            "The pipeline gives 40 elements/s; it waits most of all for the hand-over of batches (overhead)."
+        )
 
     def test_without_a_trace_the_cause_is_not_known(self) -> None:
         judged = verdict(untraced())
@@ -113,6 +122,8 @@ class TestSentence:
             verdict(replace(no_steps(), partial_reason=None)).sentence
             == "No batch arrived: the pipeline has no elements."
         )
+        asked_for_none = replace(no_steps(), partial_reason=None, partial=False, epochs=Epochs.empty())
+        assert verdict(asked_for_none).sentence == "No step was asked for."
         assert verdict(one_step()).sentence == (
             "After 1 step the accelerator's utilization is not known: it leaves the first step out."
         )

@@ -88,7 +88,7 @@ class BufferedFeed:
         self._ended = False
         self._error: BaseException | None = None
         self._changed = clock.condition()
-        self._thread = threading.Thread(target=self._run, name="pipeline-opt-load")
+        self._thread = threading.Thread(target=self._run, name="pipeline-opt-load", daemon=True)
         self._thread.start()
 
     def take(self) -> Delivery:

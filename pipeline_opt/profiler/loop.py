@@ -125,7 +125,8 @@ class _Loop:
             self._consumer.finish()
         except (Exception, KeyboardInterrupt) as raised:  # noqa: BLE001  handed to the caller with what was measured
             error = raised
-            self._reason = describe_failure(raised, self._at, self._count)
+            self._log.drop_unfinished(self._clock.now())
+            self._reason = describe_failure(raised, self._at, len(self._log))
         return self._log.result(self._start, self._reason, error, self._at if error else None)
 
     def _run_epochs(self) -> None:
@@ -157,9 +158,10 @@ class _Loop:
             release_frames(error)
             raise
         finally:
-            epoch.close_start = self._clock.now()
             if feed is not None:
+                # It waits for the batch under way, which is no part of ending the iterator.
                 feed.close()
+            epoch.close_start = self._clock.now()
             if iterator is not None and self._hooks.close_iterator:
                 self._hooks.close_iterator(iterator)
             iterator = None

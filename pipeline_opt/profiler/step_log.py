@@ -14,6 +14,7 @@ Place = Literal["pipeline", "step", "profiler"]
 """Where a run failed."""
 
 _FIELDS: Final = 8
+_TRAIN_END: Final = 5
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class StepLog:
         row = (wait_start, wait_end, load_start, load_end, train_start, train_end, elements, nbytes)
         self._rows.extend(row)
 
+    def drop_unfinished(self, now: float) -> None:
+        """Forget the steps that a device has not finished by now: the run is over, and they will not be."""
+        while self._rows and self._rows[-_FIELDS + _TRAIN_END] > now:
+            del self._rows[-_FIELDS:]
+
     def begin_epoch(self, now: float) -> EpochLog:
         """Note that an iterator is asked for; the caller fills in the rest."""
         epoch = EpochLog(len(self), now)
@@ -102,7 +108,7 @@ class StepLog:
         ends = [*steps.train_end[-1:], *epochs.last_wait_end[-1:], 0.0]
         return LoopResult(
             steps=steps,
-            epoch_starts=tuple(epoch.first_step for epoch in self._epochs),
+            epoch_starts=tuple(min(epoch.first_step, len(steps)) for epoch in self._epochs),
             epochs=epochs,
             start=start,
             wall_s=float(max(ends)),
@@ -117,7 +123,7 @@ class StepLog:
     def _epoch_arrays(self, start: float, steps: Steps) -> Epochs:
         columns: list[tuple[float, ...]] = []
         for i, epoch in enumerate(self._epochs):
-            end = self._epochs[i + 1].first_step if i + 1 < len(self._epochs) else len(steps)
+            end = min(self._epochs[i + 1].first_step, len(steps)) if i + 1 < len(self._epochs) else len(steps)
             done = float(steps.train_end[end - 1]) + start if end > epoch.first_step else epoch.start
             closed = done if epoch.close_start is None else epoch.close_start
             ended = closed if epoch.close_end is None else epoch.close_end

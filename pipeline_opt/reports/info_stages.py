@@ -49,8 +49,8 @@ def stages_info(record: Record) -> StagesInfo:
             costs[stage.name] = cost / (per_batch if stage.name in batched else 1.0)
     total = sum(costs.values())
     bars = tuple(
-        _bar(stage, costs[stage.name], 100 * costs[stage.name] / total if total else 0.0, _traced_s(record, index))
-        for index, stage in enumerate(record.stages)
+        _bar(stage, costs[stage.name], 100 * costs[stage.name] / total if total else 0.0)
+        for stage in record.stages
         if costs.get(stage.name, 0.0) > 0
     )
     unknown = tuple(
@@ -71,15 +71,9 @@ def cost_us(stage: StageRecord) -> float | None:
     return None
 
 
-def _traced_s(record: Record, stage: int) -> float:
-    chosen = record.intervals.stage == stage
-    return float((record.intervals.end[chosen] - record.intervals.start[chosen]).sum())
-
-
-def _bar(stage: StageRecord, us: float, share: float, traced_s: float) -> StageBar:
-    """Ops are seen in the trace windows only: they say what the stage's work is made of, not how much there is."""
+def _bar(stage: StageRecord, us: float, share: float) -> StageBar:
     cpu = us * stage.cpu_s / stage.work_s if stage.cpu_s is not None and stage.work_s else None
-    whole = max(traced_s, sum(op.work_s for op in stage.ops))
+    whole = max(stage.work_s or 0.0, sum(op.work_s for op in stage.ops))
     largest = sorted(stage.ops, key=lambda op: -op.work_s)[:TOP_OPS] if whole else []
     parts = [Part(op.op, us * op.work_s / whole) for op in largest]
     rest = us - sum(part.us for part in parts)

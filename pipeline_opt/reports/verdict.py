@@ -44,6 +44,8 @@ def verdict(record: Record) -> Verdict:
 
 def judge(record: Record, figures: Account) -> Verdict:
     """The verdict on a run whose account is known."""
+    if not len(record.steps) and not len(record.epochs) and not record.partial:
+        return Verdict("No step was asked for.", None, None, ())
     if not len(record.steps):
         reason = record.partial_reason or "the pipeline has no elements"
         return Verdict(f"No batch arrived: {reason}.", None, None, ())
@@ -94,13 +96,18 @@ def _cause(figures: Account) -> str | None:
 
 
 def _waits(figures: Account, cause: str | None, stage: StageRecord | None, record: Record) -> str:
+    steady = sum(figures.stalls.values()) - figures.stalls.get("fill", 0.0)
+    if cause == "fill" and figures.wall_s > 0:
+        # Utilization leaves the start out; a sentence about the start is about the whole run.
+        idle = units.percent(100 * (figures.accelerator_idle_s or 0.0) / figures.wall_s)
+        most = "most of all " if steady > 0 else ""
+        return f"The accelerator waits {idle} of the run, {most}for {_WAITS_FOR[cause]}."
     share = f"The accelerator waits {units.percent(100 - (figures.utilization_percent or 0.0))} of the time"
     if cause is None:
         costly = f"; by the model's counts {stage.name} ({stage.phase}) costs most" if stage else ""
         why = "no trace was taken" if not record.windows else "the trace holds no work"
         return f"{share}, for what is not known since {why}{costly}."
-    waited = sum(figures.stalls.values())
-    most = "" if figures.stalls[cause] > 0.5 * waited else "most of all "
+    most = "" if figures.stalls[cause] > 0.5 * steady else "most of all "
     what = f"{stage.name} ({cause})" if stage and cause in HOST else _WAITS_FOR.get(cause, cause)
     return f"{share}, {most}for {what}."
 
@@ -109,6 +116,8 @@ def _drains(figures: Account, cause: str | None, stage: StageRecord | None) -> s
     gives = f"The pipeline gives {units.rate(figures.elements_per_s)}"
     if figures.elements_per_s is None:
         gives = f"The pipeline gave {units.plural(figures.elements, 'element')} in {units.seconds(figures.wall_s)}"
+    if stage is None and cause in _WAITS_FOR:
+        return f"{gives}; it waits most of all for {_WAITS_FOR[cause]}."
     if stage is None:
         return f"{gives}; what limits it is not known."
     doubt = "" if cause is not None else ", by the model's counts"
