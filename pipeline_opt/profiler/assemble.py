@@ -207,7 +207,8 @@ def _absences(
         absent["cpu_s"] = "the trace does not tell waiting for storage from computing"
     elif seen.share_on_core is None:
         absent["cpu_s"] = (
-            "the kernel keeps no counters of thread time, or waiting for storage hides what was off a core"
+            "the kernel keeps no counters of thread time, waiting for storage hides what was off a core, or the training "
+            "step uses the same cores"
         )
     if elements is None:
         absent["elements"] = unmodelled if total is None else ENDED

@@ -47,11 +47,13 @@ class Attribution:
         costs: One entry a stage.
         intervals: Who worked when.
         windows: When each window opened and closed.
+        longest_s: The longest piece of work on one thread.
     """
 
     costs: list[StageCost]
     intervals: Intervals
     windows: list[tuple[float, float]]
+    longest_s: float = 0.0
 
 
 def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
@@ -59,6 +61,7 @@ def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
     costs = [StageCost() for _ in stages.stages]
     rows: list[tuple[float, float, int, int, int]] = []
     spans = []
+    longest_s = 0.0
     for window in windows:
         spans.append((window.start_s, window.end_s))
         frames = read_frames(window)
@@ -69,10 +72,11 @@ def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
             if stage is not None:
                 _charge(costs[stage], frames.kinds[span.what], phase, span.end_s - span.start_s)
         rows.extend(_merged([span for span in frames.spans if frames.kinds[span.what].role != "overhead"], places))
+        longest_s = max([longest_s, *(span.end_s - span.start_s for span in frames.spans)])
         _count_elements(costs, frames, stages, labels)
         _add_ops(costs, frames, stages, labels)
         _add_parallelism(costs, window, stages, labels)
-    return Attribution(costs, _intervals(rows), spans)
+    return Attribution(costs, _intervals(rows), spans, longest_s)
 
 
 def _place(what: What, stages: StageMap, labels: dict[str, str]) -> tuple[int | None, str]:

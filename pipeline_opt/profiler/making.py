@@ -23,6 +23,13 @@ from pipeline_opt.version import VERSION
 tf = lazy_module("tensorflow")
 
 
+SHARING = frozenset({"callable", "keras"})
+"""Consumers that work on the same cores, in the same process: its time on a core is theirs, too."""
+
+LONG_WORK = 0.1
+"""A piece of work that is this part of a trace window is often cut by its edges, and then is not in the trace."""
+
+
 def make_record(
     subject: Subject, observer: Observer, result: LoopResult, consumer: ConsumerInfo, *, warmup: int, trace: str
 ) -> Record:
@@ -40,7 +47,7 @@ def make_record(
         epochs=len(result.epoch_starts),
         whole=_whole(spans, result),
         scale=_scale(spans, result),
-        share_on_core=share_on_core(found.costs, observer.on_core_s),
+        share_on_core=None if consumer.kind in SHARING else share_on_core(found.costs, observer.on_core_s),
         no_trace=_no_trace(trace, observer, bool(found.windows)),
         no_model=observer.sampler.refusal or "",
     )
@@ -67,7 +74,7 @@ def make_record(
         intervals=_shifted(found, result.start, spans),
         stages=stage_records(subject.stages, seen),
         knobs=seen.series,
-        notes=tuple(observer.problems),
+        notes=(*observer.problems, *_notes(found, spans, seen.whole)),
     )
 
 
@@ -108,6 +115,18 @@ def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
     """What to multiply the windows' work with: seconds of the run for each second in a window."""
     inside = sum(span.end_s - span.start_s for span in spans)
     return result.wall_s / inside if inside else 1.0
+
+
+def _notes(found: Attribution, spans: tuple[Window, ...], whole: bool) -> list[str]:
+    if whole or not spans:
+        return []
+    mean_s = sum(span.end_s - span.start_s for span in spans) / len(spans)
+    if found.longest_s < LONG_WORK * mean_s:
+        return []
+    return [
+        f"Single pieces of work take up to {found.longest_s:.2g} s and trace windows {mean_s:.2g} s: work that was under way "
+        "as one opened or closed is not in it, so that extract and transform may be too low. trace='full' sees all of it."
+    ]
 
 
 def _whole(spans: tuple[Window, ...], result: LoopResult) -> bool:
