@@ -212,7 +212,7 @@ ROWS = (
     Row("function that raises", typed("profile", "functions.py:broken"), 2, ("raised OSError: the mount is gone",)),
     Row("function of something else", typed("profile", "functions.py:number"), 2, ("returned int", "Dataset")),
     Row("file without a function", typed("profile", "functions.py"), 2, ("functions.py:FUNCTION",)),
-    Row("benchmark of a dataset", typed("benchmark", "functions.py:dataset"), 2, ("stages", "pipeline-opt profile")),
+    Row("benchmark of a dataset", typed("benchmark", "functions.py:dataset"), 2, ("stages", "profile it alone")),
     # Plans
     Row("knob out of range", typed("profile", "images", "--batch-size", "0"), 2, ("batch: batch_size=0", "from 1")),
     Row(

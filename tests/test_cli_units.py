@@ -20,7 +20,7 @@ from pipeline_opt.cli.measuring import Measuring, RunProgress, accelerator_of, l
 from pipeline_opt.cli.options import Trace
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
 from pipeline_opt.cli.run_files import load_variants
-from pipeline_opt.cli.targets import is_reference, plan_options, reading_options
+from pipeline_opt.cli.targets import is_reference, make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import (
     ConfigError,
     KnobError,
@@ -32,6 +32,7 @@ from pipeline_opt.errors import (
 )
 from pipeline_opt.machine import Machine
 from pipeline_opt.profiler.loop import Limits
+from pipeline_opt.sources import TextLines
 from pipeline_opt.storage import SchemeStatus
 
 
@@ -141,6 +142,15 @@ def test_json_file_is_looked_at_before_it_is_written() -> None:
 def test_references_are_told_from_paths(target: str, expected: bool) -> None:
     Path("here:there").touch()
     assert is_reference(target) is expected
+
+
+def test_hidden_files_that_a_shell_names_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("_manifest.json", "a.txt"):
+        Path(name).write_text("one\ntwo\n")
+    pipeline = make_pipeline(["_manifest.json", "a.txt"], plan_options())
+    assert pipeline.source == TextLines(paths=("a.txt",))
+    assert capsys.readouterr().err == "note: left out, as their names say that they are no data: _manifest.json\n"
+    assert make_pipeline(["_manifest.json"], plan_options()).source == TextLines(paths=("_manifest.json",))
 
 
 def test_plan_options_are_checked_before_anything_else() -> None:

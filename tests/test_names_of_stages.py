@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.plan import Plan, Zip, item_names, unfolded
 from pipeline_opt.sources import OpaqueDataset, Tensors
 from pipeline_opt.stages import Batch, Map
+from pipeline_opt.text import fingerprint
 
 NUMBERS = Plan(Tensors(value=np.arange(6)))
 
@@ -52,13 +54,15 @@ def test_a_plan_that_a_function_returns_is_unfolded() -> None:
 def test_a_function_is_called_once() -> None:
     calls = []
 
-    def make() -> str:
+    def make() -> SimpleNamespace:
         calls.append(1)
-        return "data"
+        return SimpleNamespace(element_spec="numbers")
 
-    plan = unfolded(unfolded(Plan(OpaqueDataset(factory=Function.of(make)))))
-    assert plan.source.dataset == "data"  # type: ignore[attr-defined]
+    folded = Plan(OpaqueDataset(factory=Function.of(make)))
+    plan = unfolded(unfolded(folded))
+    assert plan.source.dataset.element_spec == "numbers"  # type: ignore[attr-defined]
     assert calls == [1]
+    assert fingerprint(plan) == fingerprint(folded), "the same pipeline, called or not"
 
 
 def test_a_function_that_raises() -> None:

@@ -22,6 +22,8 @@ from pipeline_opt.plan import Plan
 from pipeline_opt.sources import FILE_SOURCES, Csv, FileSource, FixedLength, Images, OpaqueDataset
 from pipeline_opt.stages import STAGES, Batch, Batching, Map, PaddedBatch, PrefetchToDevice, RaggedBatch, Shuffle, Stage
 from pipeline_opt.storage import SOURCES, resolve
+from pipeline_opt.storage.formats import is_hidden
+from pipeline_opt.storage.nearby import some
 
 BATCH_SIZE: Final = 64
 BUFFER_SIZE: Final = 1000
@@ -188,7 +190,7 @@ def _from_paths(paths: Sequence[str], options: PlanOptions, device: bool, endles
     code = next((path for path in paths if path.endswith(".py")), None)
     if code is not None:
         raise UsageError(f"{code} is Python code; name its function that returns a dataset: {code}:FUNCTION")
-    pipeline = Pipeline.from_files(paths, file_format=options.file_format, **options.reading)
+    pipeline = Pipeline.from_files(_data_among(paths), file_format=options.file_format, **options.reading)
     assert isinstance(pipeline.source, FileSource)
     if isinstance(pipeline.source, Csv) and not {"delimiter", "header"} <= options.reading.keys():
         header = "the first line names columns" if pipeline.source.header else "no header"
@@ -210,6 +212,15 @@ def _from_paths(paths: Sequence[str], options: PlanOptions, device: bool, endles
     if isinstance(pipeline.source, Images) and options.shuffle_buffer is None:
         addable["shuffle"] = Shuffle(buffer_size=min(BUFFER_SIZE, len(resolved.files)))
     return pipeline.with_stages(maps).order(order, addable)
+
+
+def _data_among(paths: Sequence[str]) -> Sequence[str]:
+    """The paths without hidden files, `_manifest.json` and its like, which a shell's `data/*` gives as well."""
+    hidden = [path for path in paths if is_hidden(os.path.basename(path)) and os.path.isfile(path)]
+    if not hidden or len(hidden) == len(paths):
+        return paths
+    note(f"note: left out, as their names say that they are no data: {some(hidden)}")
+    return [path for path in paths if path not in hidden]
 
 
 def _named_maps(pure: Sequence[Function], random: Sequence[Function]) -> Iterator[Map]:

@@ -72,7 +72,9 @@ class _Writer:
 
     def _fields(self, value: Any) -> None:
         if isinstance(value, OpaqueDataset):
-            self._all((str(getattr(value.dataset, "element_spec", None)), value.factory))
+            # A function stands for what it makes, whether it has been called yet or not.
+            spec = None if value.factory is not None else getattr(value.dataset, "element_spec", None)
+            self._all((str(spec), value.factory))
             return
         fields = (field.name for field in dataclasses.fields(value) if field.compare)
         self._all(part for name in fields for part in (name, getattr(value, name)))
