@@ -63,7 +63,7 @@ def clocked(work: Work) -> Callable[..., tuple[Any, ...]]:
 
 def clocked_pipe(works: Sequence[Work], parallelism: int | None) -> po.Pipeline:
     """One map for each work, named after it, over the elements of the first, for ever."""
-    pipe = po.Pipeline.from_dataset(tf.data.Dataset.from_tensor_slices(list(works[0].elements)).repeat())
+    pipe = po.Pipeline.from_tensors(list(works[0].elements)).repeat()
     for work in works:
         pipe = pipe.map(clocked(work), name=work.name, num_parallel_calls=parallelism)
     return pipe

@@ -18,7 +18,7 @@ _WAITS_FOR: Final = {
     "transform": "work on the host (transform)",
     "load": "the copy of batches to it (load)",
     "fill": "the first batches (fill)",
-    "refill": "buffers to fill again (refill)",
+    "refill": "the pipeline to fill again (refill)",
     "teardown": "iterators to end (teardown)",
     "overhead": "the hand-over of batches (overhead)",
 }

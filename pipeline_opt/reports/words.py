@@ -9,7 +9,7 @@ CAUSES: Final = {
     "transform": "waiting for work on the host: parsing, decoding, augmenting, shuffling, batching",
     "load": "waiting for the copy of a finished batch to the accelerator",
     "fill": "the first batches: the pipeline starts empty",
-    "refill": "buffers that emptied again: a shuffle buffer or a new epoch",
+    "refill": "a new epoch: the pipeline starts empty again",
     "teardown": "ending one iterator before the next one can begin: TensorFlow's tuning thread can hold it up",
     "overhead": "none of these: hand-over between threads, and the loop itself",
     "unattributed": "not known: no trace was open while the consumer waited",
