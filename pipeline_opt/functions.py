@@ -118,7 +118,7 @@ def load_file(path: Path) -> ModuleType:
         sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise FunctionError(f"importing {path} failed: {type(error).__name__}: {error}") from error
     return module
@@ -148,7 +148,7 @@ def _import(ref: str) -> Any:
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FunctionError(f"importing {name!r} failed: {type(error).__name__}: {error}") from error
 
 

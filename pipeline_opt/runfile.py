@@ -16,6 +16,7 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -162,8 +163,15 @@ def _check_magic(start: bytes, path: str | os.PathLike[str]) -> None:
     raise RunFileError(f"{path} is not a run file: it begins with {start!r}; valid: a file that `save` wrote")
 
 
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What a run file's members may be packed with: with these, no more is unpacked than a member says."""
+
+
 def _unpack(file: Any, path: str | os.PathLike[str]) -> Record:
     with zipfile.ZipFile(file) as members:
+        odd = [info.filename for info in members.infolist() if info.compress_type not in _COMPRESSIONS]
+        if odd:
+            raise ValueError(f"{odd[0]} is compressed in a way that run files are not")
         sizes = {info.filename: info.file_size for info in members.infolist()}
         if sum(sizes.values()) > MAX_BYTES or len(sizes) < len(members.infolist()):
             raise ValueError(f"it would unpack to {sum(sizes.values()):,} bytes in {len(members.infolist()):,} parts")
@@ -171,7 +179,7 @@ def _unpack(file: Any, path: str | os.PathLike[str]) -> Record:
             raise RunFileError(f"{path} is not a run file: it is an archive without {_RECORD}")
         content = json.loads(members.read(_RECORD))
         fields = _check_version(content, path)
-        return decode_record(fields, lambda name: _read_array(members.read(name)))
+        return decode_record(fields, cache(lambda name: _read_array(members.read(name))))
 
 
 def _check_version(content: Any, path: str | os.PathLike[str]) -> Mapping[str, Any]:

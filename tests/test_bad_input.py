@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Shell
 from fakes import naive, no_steps
 
+import pipeline_opt as po
 from pipeline_opt import runfile
 from pipeline_opt.storage.tfrecord import OVERHEAD_BYTES, read_records
 from pipeline_opt.synth import make_jpeg_shards
@@ -367,3 +373,53 @@ def test_partial_run_that_cannot_be_saved_is_said_so(shell: Shell, monkeypatch: 
     said = shell(*arguments, code=3).stderr
     assert "no dogs" in said
     assert "is not saved: cannot write the run file" in said
+
+
+@pytest.mark.parametrize("raised", ["KeyError", "NameError", "ZeroDivisionError", "SystemExit"])
+def test_a_map_can_raise_anything_while_it_is_traced(raised: str) -> None:
+    def broken(x: Any) -> Any:
+        raise getattr(builtins, raised)("no such field")
+
+    with pytest.raises(po.FunctionError, match=f"broken: cannot be built: .*{raised}"):
+        po.Pipeline.from_tensors([1, 2]).map(broken, name="broken").build()
+
+
+def test_an_interleave_that_tensorflow_refuses_names_its_stage(records: Path) -> None:
+    pipe = po.Pipeline.from_tfrecords(records).interleave(cycle_length=2, num_parallel_calls=4)
+    with pytest.raises(po.PipelineOptError, match="interleave"):
+        pipe.build()
+
+
+def test_a_module_that_exits_is_a_function_that_cannot_be_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "leaves.py"
+    file.write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(po.FunctionError, match=r"importing .*leaves.py failed: SystemExit"):
+        po.Pipeline.from_tensors([1]).map(f"{file}:f").build()
+
+
+def test_a_name_of_a_run_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell(tmp_path, monkeypatch)
+    runfile.save(naive(), tmp_path / "a.run")
+    said = shell("report", "../../escape=a.run", code=2).stderr
+    assert "the name '../../escape' cannot be used" in said
+    assert not (tmp_path.parent.parent / "escape.trace.json").exists()
+
+
+def test_a_run_file_is_not_unpacked_without_bound(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.run"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_BZIP2) as members:
+        members.writestr("record.json", " " * 1000)
+    with pytest.raises(po.RunFileError, match=r"record.json is compressed in a way that run files are not"):
+        po.load(file)
+
+
+def test_a_reader_that_leaves_does_not_stop_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell(tmp_path, monkeypatch)
+    runfile.save(naive(), tmp_path / "a.run")
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "pipeline_opt", "report", "a.run", "--out", "page"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in shell.files("page")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline_opt.build import transformations
@@ -78,7 +79,7 @@ def _steps(context: _Context, plan: Plan, prefix: str) -> Iterator[Built]:
         named, before = _prefixed(stage, prefix), dataset
         if isinstance(named, Interleave) and named.map_func is None:
             assert reader is not None, "check_order refuses a reading interleave over other sources"
-            dataset = reader.interleave(before, named)
+            dataset = transformations.checked(partial(reader.interleave, before, named), before, named)
         else:
             dataset = transformations.apply(before, named)
         yield Built(named.name, stage, before, dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from pipeline_opt.build.functions import scoped
@@ -45,15 +46,29 @@ def apply(dataset: Any, stage: Stage) -> Any:
         FunctionError: tf.data could not trace the stage's function; names the stage and keeps the cause.
         PlanError: The stage does not fit the elements; names them.
     """
+    return checked(lambda: _apply(dataset, stage), dataset, stage)
+
+
+def checked(make: Callable[[], Any], dataset: Any, stage: Stage) -> Any:
+    """What a stage makes of a dataset.
+
+    Raises:
+        FunctionError: As `apply`; a user's function can raise anything while it is traced.
+        PlanError: As `apply`.
+    """
     try:
-        return _apply(dataset, stage)
+        return make()
     except PlanError:
         raise
-    except (TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
+    except (Exception, SystemExit) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
+        said = reason[-1].strip()
+        named = (
+            said if isinstance(error, ValueError | TypeError | AttributeError) else f"{type(error).__name__}: {said}"
+        )
         takes = f"it takes {dataset.element_spec}"
         kind = FunctionError if isinstance(stage, Map | Filter | FlatMap | Interleave) else PlanError
-        raise kind(f"{stage.name}: cannot be built: {reason[-1].strip()} ({takes})") from error
+        raise kind(f"{stage.name}: cannot be built: {named} ({takes})") from error
 
 
 def _apply(dataset: Any, stage: Stage) -> Any:

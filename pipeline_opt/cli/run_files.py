@@ -45,6 +45,8 @@ def _expand(argument: str, *, alone: bool) -> list[tuple[str, list[Path]]]:
         parts = [Path(part) for part in files.split(",") if part]
         if not name or not parts:
             raise UsageError(f"not a run: {argument!r}; write FILE, FOLDER, or NAME=FILE,FILE")
+        if Path(name).name != name:
+            raise UsageError(f"the name {name!r} cannot be used: files are called after it; valid: one without '/'")
         return [(name, parts)]
     path = Path(argument)
     if not path.is_dir():
