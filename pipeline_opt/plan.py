@@ -189,7 +189,7 @@ def unfolded(plan: P) -> P:
         made = source.factory.load()()
     except PipelineOptError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FunctionError(f"source: {source.factory.label} raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Plan):
         return dataclasses.replace(plan, source=dataclasses.replace(source, dataset=made))

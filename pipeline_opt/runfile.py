@@ -33,6 +33,9 @@ FORMAT_VERSION: Final = 1
 MAX_BYTES: Final = 2 << 30
 """What a file may unpack to, in all: a damaged or malicious one must not fill the memory."""
 
+MAX_JSON_BYTES: Final = 64 << 20
+"""What its JSON may unpack to, which takes many times as much in memory."""
+
 _RECORD: Final = "record.json"
 _MAGIC: Final = b"PK\x03\x04"
 _ANY_TIME: Final = (1980, 1, 1, 0, 0, 0)
@@ -70,6 +73,8 @@ def load(path: str | os.PathLike[str]) -> Record:
     Raises:
         RunFileError: the file is missing, damaged, not a run, or from a newer version.
     """
+    if Path(path).is_fifo() or Path(path).is_char_device():
+        raise RunFileError(f"cannot read the run file {path}: it is a pipe or a device, not a file")
     try:
         with open(path, "rb") as file:
             _check_magic(file.read(4), path)
@@ -177,6 +182,8 @@ def _unpack(file: Any, path: str | os.PathLike[str]) -> Record:
             raise ValueError(f"it would unpack to {sum(sizes.values()):,} bytes in {len(members.infolist()):,} parts")
         if _RECORD not in sizes:
             raise RunFileError(f"{path} is not a run file: it is an archive without {_RECORD}")
+        if sizes[_RECORD] > MAX_JSON_BYTES:
+            raise ValueError(f"{_RECORD} would unpack to {sizes[_RECORD]:,} bytes; valid: up to {MAX_JSON_BYTES:,}")
         content = json.loads(members.read(_RECORD))
         fields = _check_version(content, path)
         return decode_record(fields, cache(lambda name: _read_array(members.read(name))))

@@ -22,6 +22,7 @@ import pipeline_opt as po
 from pipeline_opt import runfile
 from pipeline_opt.storage.tfrecord import OVERHEAD_BYTES, read_records
 from pipeline_opt.synth import make_jpeg_shards
+from pipeline_opt.text import toml_reader
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("default::pipeline_opt.errors.PlanWarning")]
 
@@ -355,12 +356,14 @@ def test_disk_full_on_save_still_shows_the_run(shell: Shell, monkeypatch: pytest
 
 def test_disk_full_for_a_figure_leaves_the_run(shell: Shell) -> None:
     (shell.folder / "out").mkdir()
-    (shell.folder / "out" / "overlap.png").symlink_to("/dev/full")
+    (shell.folder / "out" / "overlap.png").write_text("an older one")
+    (shell.folder / "out" / ".overlap.png.part").symlink_to("/dev/full")
     command = ("profile", "functions.py:dataset", "--trace", "off", "--out", "out", "--force")
     result = shell(*command, code=4)
     assert "error: cannot write out/overlap.png: No space left on device" in result.stderr
     assert len(runfile.load(shell.folder / "out" / "profile.run").steps) == 10
     assert "summary.json" in result.stdout
+    assert (shell.folder / "out" / "overlap.png").read_text() == "an older one"
 
 
 def test_partial_run_that_cannot_be_saved_is_said_so(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,3 +426,31 @@ def test_a_reader_that_leaves_does_not_stop_the_files(tmp_path: Path, monkeypatc
     os.close(write)
     assert done.returncode == 0, done.stderr
     assert "report.html" in shell.files("page")
+
+
+def test_the_json_file_is_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell(tmp_path, monkeypatch)
+    runfile.save(naive(), tmp_path / "a.run")
+    (tmp_path / "page").mkdir()
+    said = shell("report", "a.run", "--out", "page", "--json", "page/overlap.png", code=4).stderr
+    assert "the JSON file page/overlap.png is another of the files that will be written" in said
+
+
+def test_a_pipe_is_no_run_and_no_plan(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(po.RunFileError, match="it is a pipe or a device"):
+        runfile.load(tmp_path / "pipe")
+    with pytest.raises(po.ConfigError, match="valid: a file of up to"):
+        po.Pipeline.from_config(tmp_path / "pipe")
+
+
+def test_text_nested_without_end_is_no_plan() -> None:
+    with pytest.raises(po.ConfigError, match="not valid TOML"):
+        toml_reader.loads("x = " + "[" * 20_000)
+
+
+def test_json_is_not_unpacked_without_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runfile.save(naive(), tmp_path / "a.run")
+    monkeypatch.setattr(runfile, "MAX_JSON_BYTES", 100)
+    with pytest.raises(po.RunFileError, match=r"record.json would unpack to .* bytes; valid: up to 100"):
+        runfile.load(tmp_path / "a.run")

@@ -112,7 +112,7 @@ def _results(names: tuple[str, ...], name: str, out: Path | None, force: bool, j
     """Where the runs go, looked at before any of them begins."""
     json_out = JsonFile(json_file, force=force)
     files = (*map(run_file, names), *PLAN_FILES, *report_files(names, names[-1]))
-    folder = Folder(out, name, files, force=force)
+    folder = Folder(out, name, files, json_out, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
     return Results(output, json_out, folder, benchmark_summary, show, "Input pipeline benchmark")
 

@@ -68,7 +68,7 @@ def run(
     baseline, *others = variants
     found = {name: compare(variants[baseline], variants[name]) for name in others}
     failed = [name for name, each in found.items() if fail_below is not None and fails_below(each, fail_below)]
-    folder = Folder(out, derived_name("compare", runs), FILES, force=force)
+    folder = Folder(out, derived_name("compare", runs), FILES, json_out, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
     output.show(terminal.comparison_renderable(first_of_each(variants)))
     output.line()

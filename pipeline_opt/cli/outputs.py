@@ -39,6 +39,7 @@ class Folder:
         path: The folder, or None for a new one below `runs/`.
         name: What a new one is called; a number follows where that is taken.
         files: The files that will be written.
+        json_file: Where `--json` writes to, which is none of them.
         force: Whether files that are there may be overwritten; without a path, also the folder of that name.
 
     Raises:
@@ -46,8 +47,13 @@ class Folder:
         OutputError: The folder cannot be made, or not be written to.
     """
 
-    def __init__(self, path: Path | None, name: str, files: Iterable[str], *, force: bool) -> None:
+    def __init__(
+        self, path: Path | None, name: str, files: Iterable[str], json_file: JsonFile | None = None, *, force: bool
+    ) -> None:
+        files = list(files)
         self.path = path if path is not None else _free_folder(RUNS / name, force)
+        if json_file is not None and json_file.is_one_of(self.path / file for file in files):
+            raise OutputError(f"the JSON file {json_file.target} is another of the files that will be written")
         self.force = force
         self.written: list[str] = []
         there = [file for file in files if (self.path / file).exists()]
@@ -82,9 +88,13 @@ class Folder:
             OutputError: It cannot be written; what was written before stays.
         """
         data = content.encode() if isinstance(content, str) else content
+        part = self.path / f".{name}.part"
         try:
-            (self.path / name).write_bytes(data)
+            part.write_bytes(data)
+            part.replace(self.path / name)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise OutputError(f"cannot write {self.path / name}: {error.strerror or error}") from error
         self.written.append(name)
 
@@ -122,6 +132,12 @@ class JsonFile:
     def is_stdout(self) -> bool:
         """Whether stdout is kept for it."""
         return self.target == STDOUT
+
+    def is_one_of(self, paths: Iterable[Path]) -> bool:
+        """Whether it is the same file as one of some others."""
+        if self.target is None or self.is_stdout:
+            return False
+        return Path(self.target).resolve() in {path.resolve() for path in paths}
 
     def write(self, numbers: dict[str, Any]) -> None:
         """Write the numbers.

@@ -81,7 +81,7 @@ def run(
     measuring = Measuring(emulated, limits_of(steps, seconds, epochs, LIMITS), trace)
     json_out = JsonFile(json_file, force=force)
     files = (run_file(NAME), *PLAN_FILES, *report_files([NAME], NAME))
-    folder = Folder(out, derived_name(NAME, [*(targets or ()), str(config or "")]), files, force=force)
+    folder = Folder(out, derived_name(NAME, [*(targets or ()), str(config or "")]), files, json_out, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
     results = Results(output, json_out, folder, lambda runs: summary(runs[NAME]), show, "Input pipeline")
     try:

@@ -40,7 +40,7 @@ def run(
     json_out = JsonFile(json_file, force=force)
     records = first_of_each(load_variants(runs))
     main = list(records)[-1]
-    folder = Folder(out, derived_name("report", runs), report_files(list(records), main), force=force)
+    folder = Folder(out, derived_name("report", runs), report_files(list(records), main), json_out, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
     numbers = numbers_of(records)
     show(output, records)

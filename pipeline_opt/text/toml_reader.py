@@ -39,6 +39,10 @@ def from_toml(config: str | Path) -> Plan:
     return load_path(config) if isinstance(config, Path) else loads(config)
 
 
+MOST_BYTES: Final = 16 << 20
+"""A plan is text that people write."""
+
+
 def load_path(path: str | os.PathLike[str]) -> Plan:
     """Read a plan from a TOML file.
 
@@ -46,7 +50,9 @@ def load_path(path: str | os.PathLike[str]) -> Plan:
         ConfigError: the file cannot be read, or does not describe a plan; names the file, the stage and the value.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        if Path(path).is_fifo() or Path(path).is_char_device() or Path(path).stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path}: cannot be read: valid: a file of up to {MOST_BYTES:,} bytes")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -62,7 +68,7 @@ def loads(text: str, where: str = "plan") -> Plan:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         end = f"(at line {text.count(chr(10)) + 1}, the last)"
         reason = str(error).replace("(at end of document)", end)
         raise ConfigError(f"{where}: not valid TOML: {reason}") from error
