@@ -96,6 +96,20 @@ def test_a_window_in_which_no_step_ends_is_closed_by_time() -> None:
     assert not pace.should_open(6.0)
 
 
+def test_windows_in_which_no_step_ends_stay_within_the_share_too() -> None:
+    pace = Pacing("auto", cores=2)
+    pace.opened(0.0)
+    pace.closed()
+    pace.counted(50_000, 1.0)
+    for step in range(1, 200):
+        if pace.should_open(3.0 * step):
+            pace.opened(3.0 * step)
+            pace.closed()
+            pace.counted(50_000, 1.0)
+        # Two windows at once, of 0.5 s each: the first, and the one that sees the run at work; then what the run pays for.
+        assert pace.spent_s <= 1.0 + 0.5 + pacing.SHARE * 3.0 * step * 2
+
+
 def test_a_later_window_outlasts_a_long_step_only_so_far() -> None:
     pace = Pacing("auto", cores=2)
     close_time(pace, 0.0, 0.01, 64)

@@ -45,6 +45,7 @@ class Pacing:
     Args:
         mode: `auto`, `full` or `off`.
         cores: Cores that the process may use.
+        blind: Whether the first window has just closed without a step in it; the next one then opens at any price.
         expected_s: How long the run will take, where the caller knows.
     """
 
@@ -66,8 +67,8 @@ class Pacing:
 
     def closed(self) -> None:
         """Take note that the window closed."""
+        self.blind = self._steps == 0 and not self.first_done
         self.first_done = True
-        self.blind = self._steps == 0
 
     def counted(self, events: int, seconds: float) -> None:
         """Take note of how many events a window held."""
