@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,3 +59,22 @@ def decode(record: Any) -> tuple[Any, Any]:
     with tf.control_dependencies([image]):
         end = tf.timestamp()
     return tf.image.resize(image, [224, 224]) / 255.0, tf.stack([start, end])
+
+
+def command_line(description: str | None, seconds: float, of_what: str) -> argparse.ArgumentParser:
+    """The options of a benchmark over these pipelines; `seconds` is what a run takes unless given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=seconds, help=of_what)
+    parser.add_argument("--only", choices=("jpeg", "cheap"), help="one of the two pipelines")
+    parser.add_argument("--json", type=Path, help="write the numbers to a file")
+    return parser
+
+
+def pipelines(only: str | None) -> Iterator[tuple[str, po.Pipeline]]:
+    """The pipelines asked for, by name; an op's time is then that of one thread, as in the benchmark of truth."""
+    warnings.simplefilter("ignore", po.PlanWarning)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    makers: tuple[Callable[[], po.Pipeline], ...] = (jpeg, cheap)
+    for make in makers:
+        if only in (None, make.__name__):
+            yield make.__name__, make()

@@ -21,20 +21,16 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import argparse
 import json
 import sys
 import time
-import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from impacts import Floats, away_from, lost_s
 from intervals import Estimate, mean_interval
-from loads import Clocks, cheap, jpeg
+from loads import Clocks, command_line, pipelines
 
 import pipeline_opt as po
 from pipeline_opt.profiler.pacing import FIRST_EVENTS, WINDOW_EVENTS
@@ -121,22 +117,12 @@ def total(*estimates: Estimate) -> Estimate:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=240.0, help="how long each of the two runs takes")
-    parser.add_argument("--only", choices=("jpeg", "cheap"), help="one of the two pipelines")
-    parser.add_argument("--json", type=Path, help="write the numbers to a file")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore", po.PlanWarning)
-    # As in the benchmark of truth: an op's time is then that of one thread.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    arguments = command_line(__doc__, 240.0, "how long each of the two runs takes").parse_args()
     found: dict[str, Any] = {"tensorflow": tf.__version__}
-    pipelines: list[Callable[[], po.Pipeline]] = [jpeg, cheap]
     missed = False
     print(f"{'overhead, percent of the time':34}{'mean [95 % interval]':>26}   bound")
-    for pipe in pipelines:
-        if arguments.only not in (None, pipe.__name__):
-            continue
-        measured = run(pipe(), arguments.seconds)
+    for title, pipe in pipelines(arguments.only):
+        measured = run(pipe, arguments.seconds)
         costs = parts(measured)
         costs["model"] = total(costs["loop"], costs["samples"])
         costs["auto"] = total(costs["model"], costs["windows"])
@@ -144,14 +130,14 @@ def main() -> int:
             bound = BOUNDS.get(name)
             missed |= bound is not None and cost.high > bound
             verdict = "" if bound is None else f"{bound:<4g}{'ok' if cost.high <= bound else 'MISSED'}"
-            print(f"{pipe.__name__ + ', ' + name:34}{cost!s:>26}   {verdict}", flush=True)
+            print(f"{title + ', ' + name:34}{cost!s:>26}   {verdict}", flush=True)
         record = measured.record
         print(
             f"{'':4}{loop_s(record) * 1e6:.0f} us of a step of {record.wall_s / len(record.steps) * 1e3:.1f} ms on "
             f"{record.environment.cores:g} cores; {len(record.windows)} windows in {record.wall_s:.0f} s",
             flush=True,
         )
-        found[pipe.__name__] = {name: cost._asdict() for name, cost in costs.items()}
+        found[title] = {name: cost._asdict() for name, cost in costs.items()}
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
     return 1 if missed else 0

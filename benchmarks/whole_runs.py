@@ -20,19 +20,16 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import argparse
 import json
 import random
 import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from intervals import Estimate, median_interval
-from loads import Clocks, cheap, jpeg
+from loads import Clocks, command_line, pipelines
 
 import pipeline_opt as po
 
@@ -104,25 +101,15 @@ def _overhead(form: list[Pace], base: list[Pace]) -> Overhead:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, 20.0, "about how long each run takes")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=20.0, help="about how long each run takes")
-    parser.add_argument("--only", choices=("jpeg", "cheap"), help="one of the two pipelines")
-    parser.add_argument("--json", type=Path, help="write the numbers to a file")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", po.PlanWarning)
-    # As in the benchmark of truth: an op's time is then that of one thread.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
     found: dict[str, Any] = {"tensorflow": tf.__version__}
     print(f"{'overhead, percent':20}{'of the wall time':>26}{'corrected':>26}")
-    for pipe in (jpeg, cheap):
-        if arguments.only not in (None, pipe.__name__):
-            continue
-        for name, overhead in measure(pipe(), arguments.seconds, arguments.rounds).items():
-            found[f"{pipe.__name__} {name}"] = {
-                kind: estimate._asdict() for kind, estimate in overhead._asdict().items()
-            }
-            print(f"{pipe.__name__ + ', ' + name:20}{overhead.wall!s:>26}{overhead.corrected!s:>26}", flush=True)
+    for title, pipe in pipelines(arguments.only):
+        for name, overhead in measure(pipe, arguments.seconds, arguments.rounds).items():
+            found[f"{title} {name}"] = {kind: estimate._asdict() for kind, estimate in overhead._asdict().items()}
+            print(f"{title + ', ' + name:20}{overhead.wall!s:>26}{overhead.corrected!s:>26}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
 

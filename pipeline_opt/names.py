@@ -22,6 +22,15 @@ def inner_prefix(prefix: str, number: int) -> str:
     return f"{prefix}in{number}_"
 
 
+def prefix_of(name: str) -> str:
+    """What `inner_prefix` put before a stage's name; nothing in the outermost plan.
+
+    >>> prefix_of("in0_in1_map")
+    'in0_in1_'
+    """
+    return re.sub(r"^((?:in\d+_)*).*", r"\1", name)
+
+
 def nearest_name(name: str, valid: Iterable[str]) -> str:
     """The end of a message about a name that is not valid: the valid one nearest to it, or nothing."""
     near = difflib.get_close_matches(name, list(valid), n=1)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline_opt.names import prefix_of
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.graph import Node
 from pipeline_opt.sources import Source
@@ -143,24 +144,15 @@ def _inputs_by_prefix(names: list[str], sources: set[str]) -> list[tuple[int, ..
     """What each stage takes from: the one before it in its plan; a source, from the last of each plan in it (`in0_`)."""
     last: dict[str, int] = {}
     for i, name in enumerate(names):
-        last[_prefix(name)] = i
+        last[prefix_of(name)] = i
     inputs: list[tuple[int, ...]] = []
     before: dict[str, int] = {}
     for i, name in enumerate(names):
-        prefix = _prefix(name)
+        prefix = prefix_of(name)
         inner = [at for other, at in last.items() if re.fullmatch(re.escape(prefix) + r"in\d+_", other)]
         inputs.append(tuple(inner) if name in sources else (before[prefix],))
         before[prefix] = i
     return inputs
-
-
-def _prefix(name: str) -> str:
-    """The part of a name that says in which inner plan it is.
-
-    >>> _prefix("in0_in1_map")
-    'in0_in1_'
-    """
-    return re.sub(r"^((?:in\d+_)*).*", r"\1", name)
 
 
 def from_nodes(nodes: list[Node]) -> StageMap:
