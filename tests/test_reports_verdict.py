@@ -9,7 +9,7 @@ from fakes import naive, no_steps, one_step, partial, pipelined, record, simulat
 from pipeline_opt.accounting import Account, PhaseAccount, account
 from pipeline_opt.record import PHASES, ConsumerInfo, Epochs, OpCost, Record, SourceInfo, StageRecord
 from pipeline_opt.reports.advice import Case, advise, cores_used
-from pipeline_opt.reports.verdict import Verdict, judge, limiting_stage, verdict
+from pipeline_opt.reports.verdict import Verdict, judge, limiting_stage, main_cause, verdict
 
 
 def figures(stalls: dict[str, float], **changes: Any) -> Account:
@@ -84,6 +84,23 @@ class TestSentence:
         judged = verdict(pipelined(load_s=0.001, steps=40))
         assert judged == Verdict(
             "The input pipeline keeps up: the accelerator computes 97 % of the time.", None, None, ()
+        )
+
+    def test_a_pipeline_that_keeps_up_after_a_long_start_says_so(self) -> None:
+        judged = judge(naive(), figures({"fill": 6.0, "load": 0.1}, utilization_percent=99.0))
+        assert judged.sentence == (
+            "The input pipeline keeps up: the accelerator computes 99 % of the time, "
+            "once the first batch is there after 6 s."
+        )
+
+    def test_tables_name_the_same_cause_as_the_sentence(self) -> None:
+        stalls = {"fill": 4.0, "extract": 3.0, "transform": 2.9}
+        assert main_cause(stalls) == "extract"
+        assert main_cause({"fill": 6.0, "extract": 3.0}) == "fill"
+        assert (main_cause({"unattributed": 1.0}), main_cause({"fill": 0.0}), main_cause({})) == (
+            "unattributed",
+            None,
+            None,
         )
 
     def test_without_a_consumer_the_sentence_is_about_throughput(self) -> None:

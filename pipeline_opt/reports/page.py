@@ -24,7 +24,7 @@ from pipeline_opt.reports.info_table import StageRow, VariantRow, compare_rows, 
 from pipeline_opt.reports.palette import cause_color, phase_color
 from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_stages, to_png, to_svg
 from pipeline_opt.reports.timeline import has_consumer
-from pipeline_opt.reports.verdict import Verdict, judge
+from pipeline_opt.reports.verdict import Verdict, judge, main_cause
 from pipeline_opt.reports.words import GLOSSARY
 
 if TYPE_CHECKING:
@@ -219,12 +219,7 @@ def _compared(records: Mapping[str, Record]) -> tuple[tuple[str, str, str], ...]
 
 def _variants(rows: tuple[VariantRow, ...]) -> tuple[tuple[VariantRow, str | None], ...]:
     """Each variant with the cause of most of its waiting."""
-    return tuple((row, _main_cause(row.stalls)) for row in rows)
-
-
-def _main_cause(stalls: Mapping[str, float]) -> str | None:
-    cause = max(stalls, key=lambda name: stalls[name], default=None)
-    return cause if cause is not None and stalls[cause] > 0 else None
+    return tuple((row, main_cause(row.stalls)) for row in rows)
 
 
 def _compare_figure(records: Mapping[str, Record]) -> Drawing:

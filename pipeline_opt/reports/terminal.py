@@ -20,7 +20,7 @@ from pipeline_opt.reports.info_bill import bill_info
 from pipeline_opt.reports.info_table import StageRow, compare_rows, stage_rows
 from pipeline_opt.reports.palette import PHASE_COLORS, cause_color, phase_color
 from pipeline_opt.reports.timeline import has_consumer
-from pipeline_opt.reports.verdict import judge
+from pipeline_opt.reports.verdict import judge, main_cause
 
 LONGEST_NAME: Final = 24
 
@@ -89,8 +89,8 @@ def comparison_renderable(records: Mapping[str, Record]) -> RenderableType:
             units.seconds(row.wall_s),
         )
         style = "bold" if len(rows) > 1 and row.speedup == fastest else ""
-        cause = max(row.stalls, key=lambda name, stalls=row.stalls: stalls[name], default="")  # type: ignore[misc]
-        swatch = _swatch(cause, cause_color(cause)) if cause and row.stalls[cause] > 0 else Text(units.ABSENT)
+        cause = main_cause(row.stalls)
+        swatch = _swatch(cause, cause_color(cause)) if cause else Text(units.ABSENT)
         name = row.variant + (" (partial)" if row.partial else "")
         table.add_row(Text(name), *(Text(cell) for cell in cells), swatch, style=style)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pipeline_opt.accounting import Account, account
@@ -49,12 +50,16 @@ def judge(record: Record, figures: Account) -> Verdict:
     if not len(record.steps):
         reason = record.partial_reason or "the pipeline has no elements"
         return Verdict(f"No batch arrived: {reason}.", None, None, ())
-    cause = _cause(figures)
+    cause = main_cause(figures.stalls)
+    cause = None if cause == "unattributed" else cause
     consumer = has_consumer(record)
     stage = limiting_stage(record, cause) if cause in PHASES or cause is None else None
     if consumer and figures.utilization_percent is not None and figures.utilization_percent >= KEEPS_UP_PERCENT:
         share = units.percent(figures.utilization_percent)
-        sentence = f"The input pipeline keeps up: the accelerator computes {share} of the time."
+        filling = figures.stalls.get("fill", 0.0)
+        long = 100 * filling > (100 - KEEPS_UP_PERCENT) * figures.wall_s
+        after = f", once the first batch is there after {units.seconds(filling)}" if long else ""
+        sentence = f"The input pipeline keeps up: the accelerator computes {share} of the time{after}."
         return Verdict(_mark(sentence, record), None, None, ())
     if consumer and figures.utilization_percent is None:
         count = units.plural(figures.steps, "step")
@@ -80,19 +85,16 @@ def limiting_stage(record: Record, phase: str | None) -> StageRecord | None:
     return best if best is not None and load(best) > 0 else None
 
 
-def _cause(figures: Account) -> str | None:
-    """The cause of most waiting; None where it is not known or nothing waited.
+def main_cause(stalls: Mapping[str, float]) -> str | None:
+    """The cause of most waiting, by seconds for each cause; None where nothing waited.
 
     Utilization leaves the start of a run out, so the filling of the pipeline counts only where it outweighs all else.
     """
-    stalls = {cause: seconds for cause, seconds in figures.stalls.items() if seconds > 0}
+    stalls = {cause: seconds for cause, seconds in stalls.items() if seconds > 0}
     fill = stalls.pop("fill", 0.0)
     if fill > sum(stalls.values()):
         return "fill"
-    if not stalls:
-        return None
-    cause = max(stalls, key=lambda name: stalls[name])
-    return cause if cause != "unattributed" else None
+    return max(stalls, key=lambda name: stalls[name], default=None)
 
 
 def _waits(figures: Account, cause: str | None, stage: StageRecord | None, record: Record) -> str:
