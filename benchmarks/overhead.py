@@ -33,7 +33,6 @@ from intervals import Estimate, mean_interval
 from loads import Clocks, command_line, pipelines
 
 import pipeline_opt as po
-from pipeline_opt.profiler.pacing import FIRST_EVENTS, WINDOW_EVENTS
 from pipeline_opt.profiler.sampler import PERIOD_S
 from pipeline_opt.record import Record
 
@@ -43,9 +42,6 @@ WRITING_S = 0.25
 
 SAMPLE_LEAD_S = 0.002
 """How long before the moment that it notes a sample begins, at most."""
-
-FIRST_COUNTS = FIRST_EVENTS / WINDOW_EVENTS
-"""How many of the others the first window stands for: its costs have no time before it to be held against."""
 
 BOUNDS = {"model": 1.0, "auto": 3.0}
 
@@ -79,7 +75,8 @@ def parts(measured: Run) -> dict[str, Estimate]:
     span_s = float(np.max(lengths[1:])) + WRITING_S
     sampled = np.unique(np.concatenate([series.time_s for series in record.knobs])) - SAMPLE_LEAD_S
     sampled = away_from(sampled, opened, 3 * SAMPLE_SPAN_S, span_s + 2 * SAMPLE_SPAN_S)
-    windows = (len(opened) - 1 + FIRST_COUNTS) / record.wall_s
+    # The first has no time before it to be held against: it counts as so many of the others as it is long.
+    windows = float(np.sum(lengths) / np.mean(lengths[1:])) / record.wall_s
 
     def percent(values: Floats, per_s: float) -> Estimate:
         return Estimate(*(100 * per_s * value for value in mean_interval(list(values))))

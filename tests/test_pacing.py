@@ -22,8 +22,8 @@ def close_time(pace: Pacing, opened_s: float, step_s: float, elements: int) -> f
 
 def test_first_window_of_cheap_elements_closes_by_their_number() -> None:
     pace = Pacing("auto", cores=2)
-    # 20,000 events at 30 an element are 667 elements, of 64 a step: 11 steps.
-    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.11)
+    # 10,000 events at 40 an element are 250 elements, of 64 a step: 4 steps.
+    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.04)
 
 
 def test_first_window_of_dear_elements_closes_by_time() -> None:
@@ -40,9 +40,37 @@ def test_a_run_known_to_be_short_is_traced_whole() -> None:
 def test_later_windows_are_sized_by_the_event_rate() -> None:
     pace = Pacing("auto", cores=2)
     close_time(pace, 0.0, 0.01, 64)
-    pace.counted(50_000, 0.25)
+    pace.counted(12_000, 0.06)
     # 10,000 events at 200,000 a second are 0.05 s.
-    assert close_time(pace, 10.0, 0.01, 64) == pytest.approx(10.06, abs=0.011)
+    assert close_time(pace, 40.0, 0.01, 64) == pytest.approx(40.05, abs=0.011)
+
+
+def test_windows_are_smaller_early_in_a_run() -> None:
+    pace = Pacing("auto", cores=2)
+    close_time(pace, 0.0, 0.01, 64)
+    pace.counted(10_240, 0.512)
+    # A sixth of what 6 s pay for are 3,000 events, of 20,000 a second.
+    assert close_time(pace, 6.0, 0.01, 1) == pytest.approx(6.15, abs=0.011)
+    assert close_time(pace, 12.0, 0.01, 1) == pytest.approx(12.3, abs=0.011)
+    assert close_time(pace, 60.0, 0.01, 1) == pytest.approx(60.5, abs=0.011)
+
+
+@pytest.mark.parametrize(("seconds", "fewest"), [(8.0, 3), (12.0, 5), (20.0, 7)])
+def test_a_run_of_pictures_has_windows_all_over(seconds: float, fewest: int) -> None:
+    """Some 500 pictures a second of 40 events each, in steps of 32."""
+    pace = Pacing("auto", cores=2)
+    begun, now_s = [0.0], 0.0
+    now_s = close_time(pace, 0.0, 0.064, 32)
+    pace.counted(round(20_000 * now_s), now_s)
+    while now_s < seconds:
+        now_s += 0.064
+        if pace.should_open(now_s):
+            begun.append(now_s)
+            closed_s = close_time(pace, now_s, 0.064, 32)
+            pace.counted(round(20_000 * (closed_s - now_s)), closed_s - now_s)
+            now_s = closed_s
+    assert len(begun) >= fewest
+    assert max(b - a for a, b in zip(begun, [*begun[1:], seconds], strict=True)) < 0.52 * seconds
 
 
 def test_a_window_opens_once_the_run_can_pay_for_it() -> None:
@@ -86,8 +114,8 @@ def test_a_window_holds_two_steps_at_least() -> None:
 def test_a_window_in_which_no_step_ends_is_closed_by_time() -> None:
     pace = Pacing("auto", cores=2)
     pace.opened(0.0)
-    assert not pace.overdue(0.9)
-    assert pace.overdue(1.0)
+    assert not pace.overdue(0.9, 0)
+    assert pace.overdue(1.0, 0)
     pace.closed()
     pace.counted(400_000, 1.0)
     assert pace.should_open(5.0), "the run was not seen at work yet"
@@ -115,16 +143,22 @@ def test_a_later_window_outlasts_a_long_step_only_so_far() -> None:
     close_time(pace, 0.0, 0.01, 64)
     pace.counted(20_000, 0.1)
     pace.opened(30.0)
-    assert not pace.overdue(31.9)
-    assert pace.overdue(32.0)
-    assert not Pacing("full", cores=2).overdue(1e6)
+    assert not pace.overdue(31.9, 0)
+    assert pace.overdue(32.0, 0)
+
+
+def test_a_full_trace_of_a_run_without_steps_ends_at_the_ceiling_too() -> None:
+    pace = Pacing("full", cores=2)
+    pace.opened(0.0)
+    assert not pace.overdue(1e6, 74_000)
+    assert pace.overdue(1.0, 76_000)
 
 
 def test_a_window_closes_by_elements_where_events_come_faster_than_before() -> None:
     pace = Pacing("auto", cores=2)
     close_time(pace, 0.0, 0.01, 64)
     # 20 events a second by the slow window before, 30 for each element.
-    pace.counted(704 * 30, 1000.0)
+    pace.counted(256 * 30, 1000.0)
     assert close_time(pace, 2000.0, 0.001, 64) == pytest.approx(2000.0 + 0.011, abs=0.0015), "20,000 events"
 
 

@@ -102,7 +102,8 @@ class Observer:
     def _on_tick(self) -> None:
         """Close a window that no step closes."""
         with self._window_lock:
-            if self.tracer.is_open and self.pacing.overdue(self._clock.now() - self._origin_s):
+            now_s = self._clock.now() - self._origin_s
+            if self.tracer.is_open and self.pacing.overdue(now_s, self.sampler.most_elements):
                 self._close()
 
     def _open(self) -> None:

@@ -15,12 +15,15 @@ SHARE: Final = 0.015
 """The share of the run's core-seconds that tracing may take."""
 
 WINDOW_EVENTS: Final = 10_000
-"""Events that a window is sized for."""
+"""Events after which the first window closes, and that later ones are sized for at the most."""
 
-FIRST_EVENTS: Final = 20_000
-"""Events after which the first window closes: it sees the pipeline fill, and short runs whole."""
+FEWEST_EVENTS: Final = 2_000
+"""Events that a window is sized for at the least: what a smaller one sees is mostly its edges."""
 
-EVENTS_PER_ELEMENT: Final = 30
+PART: Final = 1 / 6
+"""The part of what a run has paid for so far that a window is sized for: a run of ten seconds has several, too."""
+
+EVENTS_PER_ELEMENT: Final = 40
 """An assumption until the first window has been counted."""
 
 FULL_EVENTS: Final = 3_000_000
@@ -58,12 +61,14 @@ class Pacing:
     first_done: bool = False
     blind: bool = False
     _opened_s: float = 0.0
+    _size: float = WINDOW_EVENTS
     _steps: int = 0
     _elements: int = 0
 
     def opened(self, now_s: float) -> None:
         """Take note that a window opened."""
         self._opened_s, self._steps, self._elements = now_s, 0, 0
+        self._size = self._size_at(now_s)
 
     def closed(self) -> None:
         """Take note that the window closed."""
@@ -90,12 +95,19 @@ class Pacing:
             return length_s > LONGEST_S
         if not self.first_done:
             return self._first_should_close(now_s, events)
-        return length_s >= self._length_s() or events >= 2 * WINDOW_EVENTS
+        return length_s >= self._length_s(self._size) or events >= 2 * self._size
 
-    def overdue(self, now_s: float) -> bool:
-        """Whether to close the open window although no step has ended in the meantime."""
+    def overdue(self, now_s: float, elements: int) -> bool:
+        """Whether to close the open window although no step has ended in the meantime.
+
+        Args:
+            now_s: Run time.
+            elements: That the busiest stage has made in the run so far.
+        """
+        if self.mode == "full":
+            return elements * self.per_element > FULL_EVENTS
         longest_s = LONGEST_S if self.first_done or self._steps else WITHOUT_STEP_S
-        return self.mode == "auto" and now_s - self._opened_s >= longest_s
+        return now_s - self._opened_s >= longest_s
 
     def should_open(self, now_s: float) -> bool:
         """Whether the run, `now_s` long by now, can pay for another window."""
@@ -104,13 +116,23 @@ class Pacing:
         if self.blind:
             # A run that spends long on filling has to be seen at work once, too.
             return True
-        predicted_s = self._length_s() * self.rate * EVENT_COST_S
-        return self.spent_s + predicted_s <= SHARE * now_s * self.cores
+        predicted_s = self._length_s(self._size_at(now_s)) * self.rate * EVENT_COST_S
+        return self.spent_s + predicted_s <= self._budget_s(now_s)
 
     def _first_should_close(self, now_s: float, events: float) -> bool:
         short = self.expected_s is not None and self.expected_s <= FIRST_S
-        return events > FIRST_EVENTS or (now_s > FIRST_S and not short)
+        return events > WINDOW_EVENTS or (now_s > FIRST_S and not short)
 
-    def _length_s(self) -> float:
-        """How long a window of the usual number of events is."""
-        return min(LONGEST_S, max(SHORTEST_S, WINDOW_EVENTS / (self.rate or WINDOW_EVENTS)))
+    def _budget_s(self, now_s: float) -> float:
+        """Core-seconds that tracing may have taken by now."""
+        return SHARE * now_s * self.cores
+
+    def _size_at(self, now_s: float) -> float:
+        """Events that a window which opens now is sized for."""
+        if self.blind or not self.first_done:
+            return WINDOW_EVENTS
+        return min(WINDOW_EVENTS, max(FEWEST_EVENTS, PART * self._budget_s(now_s) / EVENT_COST_S))
+
+    def _length_s(self, events: float) -> float:
+        """How long a window of so many events is."""
+        return min(LONGEST_S, max(SHORTEST_S, events / (self.rate or events)))

@@ -94,6 +94,11 @@ class ModelSampler:
             self._done.append(self._seen)
             self._seen = {}
 
+    @property
+    def most_elements(self) -> int:
+        """Elements that the busiest stage of the current iterator has made, as far as the model was seen."""
+        return max((seen.elements for seen in list(self._seen.values())), default=0)
+
     def totals(self) -> dict[int, Totals]:
         """By stage index: elements and bytes over all iterators, as far as the model was seen."""
         totals: dict[int, Totals] = defaultdict(Totals)
