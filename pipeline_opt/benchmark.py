@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pipeline_opt.build.dataset import build
@@ -12,6 +13,7 @@ from pipeline_opt.errors import PlanWarning
 from pipeline_opt.plan import Combination, Plan, unfolded
 from pipeline_opt.profiler.arguments import TraceMode
 from pipeline_opt.profiler.profile import profile
+from pipeline_opt.profiler.running import Running
 from pipeline_opt.record import Record
 from pipeline_opt.sources import FileSource, Source
 from pipeline_opt.storage import resolve
@@ -50,12 +52,14 @@ def benchmark(
     max_seconds: float | None = None,
     trace: TraceMode = "auto",
     on_progress: Progress | None = None,
+    on_start: Callable[[str, Running], None] | None = None,
     on_record: Callable[[str, Record], None] | None = None,
 ) -> dict[str, Record]:
     """Profile every plan under the same consumer. Arguments are those of `profile`, errors too.
 
     Args:
         plans: Plans by name, as `variants` gives them.
+        on_start: Called with the name of every plan, and what another thread may ask of its run.
         on_record: Called with the name and the record of every plan once it has run, so that a failure of the next
             one loses nothing.
     """
@@ -74,7 +78,8 @@ def benchmark(
                 epochs=epochs,
                 max_seconds=max_seconds,
                 trace=trace,
-                on_progress=_named(on_progress, name),
+                on_progress=None if on_progress is None else partial(on_progress, name),
+                on_start=None if on_start is None else partial(on_start, name),
             )
         if on_record is not None:
             on_record(name, records[name])
@@ -110,9 +115,3 @@ def local_files(source: Source) -> list[str]:
     resolved = resolve(source)
     fits = resolved.bytes is not None and resolved.bytes <= WARM_BYTES
     return [path for path in resolved.files if "://" not in path] if fits else []
-
-
-def _named(on_progress: Progress | None, name: str) -> Callable[[int, float], None] | None:
-    if on_progress is None:
-        return None
-    return lambda steps, seconds: on_progress(name, steps, seconds)

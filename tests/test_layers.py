@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline_opt"
 
 LAYERS = (
     ("errors", "lazy"),
-    ("functions", "version", "clock", "names"),
+    ("functions", "version", "clock", "names", "interrupts"),
     ("sources", "stages"),
     ("plan", "record"),
     ("order", "text", "machine", "accounting", "record_codec", "variants"),

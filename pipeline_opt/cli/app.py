@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 
 from pipeline_opt.cli import benchmark, compare, doctor, explain, profile, report, synth
 from pipeline_opt.cli.console import note, warnings_as_lines
-from pipeline_opt.cli.exits import ExitCode, epilog, exit_code
-from pipeline_opt.errors import PipelineOptError
+from pipeline_opt.cli.exits import ExitCode, epilog
+from pipeline_opt.cli.failures import report_failure
 from pipeline_opt.version import VERSION
 
 DEBUG: Final = "PIPELINE_OPT_DEBUG"
@@ -41,17 +41,7 @@ class Verbs(TyperGroup):
         except (Exception, KeyboardInterrupt) as error:
             if ctx.params.get("debug"):
                 traceback.print_exception(error)
-            note("\n".join([f"error: {describe(error)}", *getattr(error, "__notes__", ())]))
-            raise typer.Exit(exit_code(error)) from error
-
-
-def describe(error: BaseException) -> str:
-    """An error as people read it: a line, or a few."""
-    if isinstance(error, PipelineOptError | OSError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return str(error) or "interrupted; nothing was measured"
-    return f"a bug in pipeline-opt: {type(error).__name__}: {error}; `pipeline-opt --debug VERB ...` shows where"
+            raise typer.Exit(report_failure(error)) from error
 
 
 app = typer.Typer(

@@ -152,10 +152,14 @@ def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, r
         note(f"warning: {harm.stage}: {harm.message}")
     failure: BaseException | None = None
     try:
-        with progress_bar("Running") as advance:
-            progress = RunProgress(advance, measuring, names)
+        with progress_bar("Running") as advance, results.watch(pipeline, measuring.limits.seconds) as watchdog:
             benchmark_plans(
-                plans, measuring.accelerator, on_progress=progress, on_record=results.keep, **measuring.arguments()
+                plans,
+                measuring.accelerator,
+                on_progress=RunProgress(advance, measuring, names),
+                on_start=watchdog.follow,
+                on_record=results.keep,
+                **measuring.arguments(),
             )
     except (PipelineOptError, KeyboardInterrupt) as error:
         failure = error

@@ -27,7 +27,7 @@ MEANINGS: Final = {
     ExitCode.FAILED: "the pipeline or the step failed while it ran; the partial run is saved",
     ExitCode.NOT_WRITTEN: "an output exists already or cannot be written",
     ExitCode.BUG: "a bug in pipeline-opt; --debug shows where",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the partial run is saved",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM); the partial run is saved",
 }
 
 

@@ -99,10 +99,14 @@ def _measure(pipeline: Pipeline, measuring: Measuring, results: Results) -> None
     output.line()
     failure: BaseException | None = None
     try:
-        with progress_bar("Profiling") as advance:
-            progress = RunProgress(advance, measuring, (NAME,))
-            arguments = measuring.arguments()
-            run = profile_record(pipeline, measuring.accelerator, on_progress=partial(progress, NAME), **arguments)
+        with progress_bar("Profiling") as advance, results.watch(pipeline, measuring.limits.seconds) as watchdog:
+            run = profile_record(
+                pipeline,
+                measuring.accelerator,
+                on_progress=partial(RunProgress(advance, measuring, (NAME,)), NAME),
+                on_start=partial(watchdog.follow, NAME),
+                **measuring.arguments(),
+            )
         results.keep(NAME, run)
     except PipelineOptError as error:
         failure = error

@@ -9,11 +9,15 @@ from functools import partial
 from typing import Any, Final
 
 from pipeline_opt.cli.console import Output, progress_bar
-from pipeline_opt.cli.exits import InterruptedRun
+from pipeline_opt.cli.exits import ExitCode, InterruptedRun
+from pipeline_opt.cli.failures import report_failure
 from pipeline_opt.cli.outputs import Folder, JsonFile, as_json
-from pipeline_opt.errors import OutputError, PipelineOptError
+from pipeline_opt.cli.watchdog import Watchdog
+from pipeline_opt.errors import OutputError, PipelineOptError, StageError
+from pipeline_opt.interrupts import no_interrupt
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.profiler.running import Running
 from pipeline_opt.record import Record
 from pipeline_opt.reports import units
 from pipeline_opt.reports.info_knobs import knobs_info
@@ -146,8 +150,13 @@ class Results:
         Raises:
             OutputError: It cannot be saved; it is still shown.
         """
-        self.runs[name] = record
-        self.folder.save_run(run_file(name), record)
+        with no_interrupt():
+            self.runs[name] = record
+            self.folder.save_run(run_file(name), record)
+
+    def watch(self, pipeline: Pipeline, limit_s: float | None) -> Watchdog:
+        """A watchdog that saves and shows a run which does not end by itself."""
+        return Watchdog(limit_s, partial(self._give_up, pipeline))
 
     def conclude(self, pipeline: Pipeline, failure: BaseException | None) -> None:
         """Show and write what there is, then raise what went wrong.
@@ -175,6 +184,20 @@ class Results:
         for run in self.runs.values():
             if run.partial and (run.partial_reason or "").startswith("interrupted"):
                 raise InterruptedRun(f"{run.partial_reason}; what was measured until then is in {self.folder}")
+
+    def _give_up(self, pipeline: Pipeline, name: str, running: Running, reason: str, asked: bool) -> ExitCode:
+        failure = None if asked else StageError(f"{reason}: what the pipeline reads does not answer")
+        try:
+            record = running.give_up(reason)
+            if failure is None:
+                self.keep(name, record)
+            else:
+                failure.record = record
+                add_partial(failure, self, (name,))
+            self.conclude(pipeline, failure)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  said here: nobody else can
+            return report_failure(error)
+        return ExitCode.OK
 
     def _present(self, pipeline: Pipeline) -> None:
         self.show(self.output, self.runs)

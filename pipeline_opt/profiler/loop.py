@@ -61,6 +61,7 @@ def run_loop(
     on_iterator: Callable[[Iterator[Any]], None] | None = None,
     close_iterator: Callable[[Iterator[Any]], None] | None = None,
     buffer_ahead: int = 0,
+    log: StepLog | None = None,
 ) -> LoopResult:
     """Feed a consumer from a pipeline and measure when it waits, loads and trains.
 
@@ -78,11 +79,14 @@ def run_loop(
         close_iterator: Called with every iterator before it is let go; both are timed as teardown.
         buffer_ahead: Batches that a thread loads while the device computes, as `prefetch_to_device(buffer_size)` does;
             0: loading follows fetching, in the loop.
+        log: Where steps are written down.
     """
+    log = StepLog() if log is None else log
+    log.start = clock.now()
     if limits.steps == 0:
-        return StepLog().result(clock.now(), None)
+        return log.result(None)
     hooks = _Hooks(measure_batch, on_step, on_iterator, close_iterator)
-    return _Loop(make_iterator, consumer, clock, limits, hooks, buffer_ahead).run()
+    return _Loop(make_iterator, consumer, clock, limits, hooks, buffer_ahead, log).run()
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class _Loop:
         limits: Limits,
         hooks: _Hooks,
         ahead: int,
+        log: StepLog,
     ) -> None:
         self._make_iterator = make_iterator
         self._consumer = consumer
@@ -109,25 +114,24 @@ class _Loop:
         self._limits = limits
         self._hooks = hooks
         self._ahead = ahead
-        self._log = StepLog()
-        self._at: Place = "pipeline"
+        self._log = log
         self._count = 0
-        self._start = 0.0
         self._reason: str | None = None
 
     def run(self) -> LoopResult:
         self._consumer.hold(self._ahead + 1)
-        self._start = self._clock.now()
+        self._log.start = self._clock.now()
         error: BaseException | None = None
         try:
             self._run_epochs()
-            self._at = "step"
+            self._log.at = "step"
             self._consumer.finish()
         except (Exception, KeyboardInterrupt) as raised:  # noqa: BLE001  handed to the caller with what was measured
             error = raised
             self._log.drop_unfinished(self._clock.now())
-            self._reason = describe_failure(raised, self._at, len(self._log))
-        return self._log.result(self._start, self._reason, error, self._at if error else None)
+            self._reason = describe_failure(raised, self._log.at, len(self._log))
+        self._log.closed = True
+        return self._log.result(self._reason, error, self._log.at if error else None)
 
     def _run_epochs(self) -> None:
         limits = self._limits
@@ -147,7 +151,7 @@ class _Loop:
         epoch = self._log.begin_epoch(self._clock.now())
         iterator: Iterator[Any] | None = None
         feed: Feed | None = None
-        self._at = "pipeline"
+        self._log.at = "pipeline"
         try:
             iterator = self._make_iterator()
             if self._hooks.on_iterator:
@@ -158,14 +162,16 @@ class _Loop:
             release_frames(error)
             raise
         finally:
-            if feed is not None:
-                # It waits for the batch under way, which is no part of ending the iterator.
-                feed.close()
-            epoch.close_start = self._clock.now()
-            if iterator is not None and self._hooks.close_iterator:
-                self._hooks.close_iterator(iterator)
-            iterator = None
-            epoch.close_end = self._clock.now()
+            try:
+                if feed is not None:
+                    # It waits for the batch under way, which is no part of ending the iterator.
+                    feed.close()
+            finally:
+                epoch.close_start = self._clock.now()
+                if iterator is not None and self._hooks.close_iterator:
+                    self._hooks.close_iterator(iterator)
+                iterator = None
+                epoch.close_end = self._clock.now()
 
     def _make_feed(self, iterator: Iterator[Any]) -> Feed:
         if self._ahead:
@@ -173,10 +179,10 @@ class _Loop:
         return DirectFeed(iterator, self._consumer, self._clock, self._hooks.measure_batch)
 
     def _run_steps(self, feed: Feed, epoch: EpochLog) -> None:
-        now, take, release, add = self._clock.now, feed.take, feed.release, self._log.add
+        now, take, release, log = self._clock.now, feed.take, feed.release, self._log
         train, trains, on_step = self._consumer.train, self._consumer.trains, self._hooks.on_step
         while True:
-            self._at = "pipeline"
+            log.at = "pipeline"
             wait_start = now()
             try:
                 batch, elements, nbytes, arrived, load_start, load_end = take()
@@ -187,18 +193,18 @@ class _Loop:
                 raise
             train_start = train_end = arrived if arrived > load_end else load_end
             if trains:
-                self._at = "step"
+                log.at = "step"
                 train_start = now()
                 on_device = train(batch, elements)
                 train_end = now()
                 if on_device is not None:
                     train_start, train_end = on_device
             release(train_end)
-            add(wait_start, arrived, load_start, load_end, train_start, train_end, elements, nbytes)
+            log.add(wait_start, arrived, load_start, load_end, train_start, train_end, elements, nbytes)
             self._count += 1
             if on_step is not None:
-                self._at = "profiler"
-                on_step(self._count, now() - self._start)
+                log.at = "profiler"
+                on_step(self._count, now() - log.start)
             if self._reached_limit():
                 return
 
@@ -208,7 +214,7 @@ class _Loop:
             return True
         if limits.seconds is None and limits.max_seconds is None:
             return False
-        elapsed = self._clock.now() - self._start
+        elapsed = self._clock.now() - self._log.start
         if limits.seconds is not None and elapsed >= limits.seconds:
             return True
         if limits.max_seconds is not None and elapsed >= limits.max_seconds:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from pipeline_opt.build.failures import translate
 from pipeline_opt.clock import Clock, SystemClock
 from pipeline_opt.errors import PipelineOptError, StageError, UsageError
+from pipeline_opt.interrupts import no_interrupt
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import machine
 from pipeline_opt.plan import Plan
@@ -24,7 +22,8 @@ from pipeline_opt.profiler.making import make_record
 from pipeline_opt.profiler.observer import Observer
 from pipeline_opt.profiler.pacing import Pacing
 from pipeline_opt.profiler.recorder import LoopRecorder
-from pipeline_opt.profiler.step_log import LoopResult
+from pipeline_opt.profiler.running import Running
+from pipeline_opt.profiler.step_log import LoopResult, StepLog
 from pipeline_opt.profiler.subject import Subject, prepare
 from pipeline_opt.record import ConsumerInfo, Record
 
@@ -49,6 +48,7 @@ def profile(
     trace: TraceMode = "auto",
     clock: Clock | None = None,
     on_progress: Progress | None = None,
+    on_start: Callable[[Running], None] | None = None,
 ) -> Record:
     """Run a pipeline and measure where its time goes.
 
@@ -64,6 +64,7 @@ def profile(
         trace: `auto` opens short trace windows over the run, `full` traces all of it, `off` leaves phases unknown.
         clock: Where time comes from.
         on_progress: Called between steps.
+        on_start: Called before the first step with what another thread may ask of the run.
 
     Raises:
         UsageError: An argument is out of range.
@@ -81,9 +82,16 @@ def profile(
     notes = () if subject.batched else taker.take_whole()
     limits = _limits(subject.dataset, steps, seconds, epochs, max_seconds)
     observer = _observer(subject, trace, clock, seconds)
-    result = _run(subject, taker, clock, limits, observer, on_progress)
-    record = _finish(subject, observer, result, taker.info, warmup, trace)
-    record = dataclasses.replace(record, notes=(*record.notes, *notes))
+    log = StepLog(clock.now())
+
+    def finish(result: LoopResult) -> Record:
+        record = _finish(subject, observer, result, taker.info, warmup, trace)
+        return dataclasses.replace(record, notes=(*record.notes, *notes))
+
+    if on_start is not None:
+        on_start(Running(log, clock, finish))
+    result = _run(subject, taker, clock, limits, observer, on_progress, log)
+    record = finish(result)
     _raise_failure(result, subject.plan, record)
     return record
 
@@ -164,6 +172,7 @@ def _run(
     limits: Limits,
     observer: Observer,
     on_progress: Progress | None,
+    log: StepLog,
 ) -> LoopResult:
     measure = _Counting(subject)
 
@@ -184,6 +193,7 @@ def _run(
             on_iterator=observer.on_iterator,
             close_iterator=lambda _: observer.on_close(),
             buffer_ahead=subject.buffer_ahead,
+            log=log,
         )
     except BaseException:
         observer.discard("the run was broken off")
@@ -200,24 +210,11 @@ def _finish(
     except KeyboardInterrupt:
         reason = result.partial_reason or "interrupted while traces were read"
         result = dataclasses.replace(result, partial=True, partial_reason=reason)
-        with _no_interrupt():
+        with no_interrupt():
             observer.discard("the traces were not read: interrupted")
             return make_record(subject, observer, result, consumer, warmup=warmup, trace=trace)
     finally:
         observer.tracer.close()
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _observer(subject: Subject, trace: TraceMode, clock: Clock, expected_s: float | None) -> Observer:

@@ -11,7 +11,7 @@ from pipeline_opt.clock import Clock, SystemClock
 from pipeline_opt.errors import UsageError
 from pipeline_opt.profiler.feeds import MeasureBatch
 from pipeline_opt.profiler.loop import OnStep, describe_failure
-from pipeline_opt.profiler.step_log import EpochLog, LoopResult, Place, StepLog
+from pipeline_opt.profiler.step_log import EpochLog, LoopResult, StepLog
 
 T = TypeVar("T")
 
@@ -53,8 +53,8 @@ class LoopRecorder:
         self._on_iterator = on_iterator
         self._close_iterator = close_iterator
         self._log = StepLog()
-        self._start: float | None = None
-        self._at: Place = "step"
+        self._begun = False
+        self._log.at = "step"
         self._last: _Row | None = None
         self._open: Callable[[], Generator[Any, None, None] | None] = lambda: None
         self._result: LoopResult | None = None
@@ -81,9 +81,9 @@ class LoopRecorder:
             unfinished.close()
         if error is None:
             self._commit_last()
-        reason = describe_failure(error, self._at, len(self._log)) if error is not None else None
-        start = self._clock.now() if self._start is None else self._start
-        self._result = self._log.result(start, reason, error, self._at if error is not None else None)
+        reason = describe_failure(error, self._log.at, len(self._log)) if error is not None else None
+        self._begin(self._clock.now())
+        self._result = self._log.result(reason, error, self._log.at if error is not None else None)
 
     def iterate(self, dataset: Iterable[T]) -> Iterator[T]:
         """The elements of `dataset`, once through, each one step."""
@@ -95,9 +95,8 @@ class LoopRecorder:
     def _iterate(self, dataset: Iterable[T]) -> Generator[T, None, None]:
         now = self._clock.now
         epoch = self._log.begin_epoch(now())
-        if self._start is None:
-            self._start = epoch.start
-        self._at = "pipeline"
+        self._begin(epoch.start)
+        self._log.at = "pipeline"
         # The only reference, in a list: a frame that is being left would keep a variable's value alive.
         held: list[Iterator[T]] = []
         try:
@@ -115,19 +114,19 @@ class LoopRecorder:
     def _steps(self, held: list[Iterator[T]], epoch: EpochLog) -> Generator[T, None, None]:
         now = self._clock.now
         while True:
-            self._at = "pipeline"
+            self._log.at = "pipeline"
             wait_start = now()
             try:
                 batch = next(held[0])
             except BaseException as error:
                 epoch.last_wait = (wait_start, now())
                 if isinstance(error, StopIteration):
-                    self._at = "step"
+                    self._log.at = "step"
                     return
                 raise
             arrived = now()
             elements, nbytes = self._measure(batch)
-            self._at = "step"
+            self._log.at = "step"
             train_start = now()
             try:
                 yield batch
@@ -136,8 +135,12 @@ class LoopRecorder:
                 self._last = (wait_start, arrived, arrived, arrived, train_start, now(), elements, nbytes)
                 raise
             self._log.add(wait_start, arrived, arrived, arrived, train_start, now(), elements, nbytes)
-            if self._on_step is not None and self._start is not None:
-                self._on_step(len(self._log), now() - self._start)
+            if self._on_step is not None:
+                self._on_step(len(self._log), now() - self._log.start)
+
+    def _begin(self, now_s: float) -> None:
+        if not self._begun:
+            self._begun, self._log.start = True, now_s
 
     def _commit_last(self) -> None:
         if self._last is not None:

@@ -60,14 +60,31 @@ class EpochLog:
 
 
 class StepLog:
-    """Collects steps and epochs, in readings of the clock."""
+    """Collects steps and epochs, in readings of the clock. Another thread may read it in the meantime.
 
-    def __init__(self) -> None:
+    Args:
+        start: When the run began.
+
+    Attributes:
+        at: Where it is.
+        closed: Whether it is over.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
         self._rows = array("d")
         self._epochs: list[EpochLog] = []
+        self.start = start
+        self.at: Place = "pipeline"
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._rows) // _FIELDS
+
+    @property
+    def last(self) -> float:
+        """When something last came to its end: a step, or the time before an iterator."""
+        ends = [*self._rows[-_FIELDS:][_TRAIN_END : _TRAIN_END + 1], *(epoch.start for epoch in self._epochs[-1:])]
+        return max(ends, default=self.start)
 
     def add(
         self,
@@ -97,14 +114,15 @@ class StepLog:
         return epoch
 
     def result(
-        self, start: float, reason: str | None, error: BaseException | None = None, failed_in: Place | None = None
+        self, reason: str | None, error: BaseException | None = None, failed_in: Place | None = None
     ) -> LoopResult:
-        """Everything measured, counted from `start`; `reason` says why it is partial, None if it is not."""
+        """Everything measured, counted from the start; `reason` says why it is partial, None if it is not."""
+        start = self.start
         columns = np.array(self._rows, np.float64).reshape(-1, _FIELDS).T
         a, b, c, d, e, f = (np.ascontiguousarray(column) - start for column in columns[:6])
         elements, nbytes = (column.astype(np.int64) for column in columns[6:])
         steps = Steps(a, b, c, d, e, f, elements, nbytes)
-        epochs = self._epoch_arrays(start, steps)
+        epochs = self._epoch_arrays(steps)
         ends = [*steps.train_end[-1:], *epochs.last_wait_end[-1:], 0.0]
         return LoopResult(
             steps=steps,
@@ -120,14 +138,14 @@ class StepLog:
             failed_in=failed_in,
         )
 
-    def _epoch_arrays(self, start: float, steps: Steps) -> Epochs:
+    def _epoch_arrays(self, steps: Steps) -> Epochs:
         columns: list[tuple[float, ...]] = []
         for i, epoch in enumerate(self._epochs):
             end = min(self._epochs[i + 1].first_step, len(steps)) if i + 1 < len(self._epochs) else len(steps)
-            done = float(steps.train_end[end - 1]) + start if end > epoch.first_step else epoch.start
+            done = float(steps.train_end[end - 1]) + self.start if end > epoch.first_step else epoch.start
             closed = done if epoch.close_start is None else epoch.close_start
             ended = closed if epoch.close_end is None else epoch.close_end
             columns.append((epoch.start, *(epoch.last_wait or (done, done)), closed, ended))
-        rows = np.array(columns, np.float64).reshape(-1, 5) - start
+        rows = np.array(columns, np.float64).reshape(-1, 5) - self.start
         a, b, c, d, e = (np.ascontiguousarray(column) for column in rows.T)
         return Epochs(a, b, c, d, e)

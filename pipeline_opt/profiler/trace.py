@@ -94,18 +94,22 @@ class Tracer:
 
     def stop(self) -> None:
         """Close the window that is open, if one is; its file is written in the background."""
-        window, self._open = self._open, None
+        window = self._open
         if window is None:
             return
         window.end_s = self._clock.now()
         window.stopper = threading.Thread(target=_stop, args=(window,), name="pipeline_opt_trace_stop")
-        window.stopper.start()
         self.windows.append(window)
+        self._open = None
+        window.stopper.start()
 
     def wait(self) -> None:
         """Wait until every file is written."""
         for window in self.windows:
             if window.stopper is not None:
+                if window.stopper.ident is None:
+                    # An interrupt came before it could start; TensorFlow's profiler is still on.
+                    window.stopper.start()
                 window.stopper.join()
 
     def close(self) -> None:
