@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+from pipeline_opt.bounds import MOST_BYTES, counts, is_count
 from pipeline_opt.errors import KnobError
 from pipeline_opt.functions import Function
 
@@ -18,6 +19,11 @@ class Source:
     """Base of all sources."""
 
     kind: ClassVar[str] = "source"
+
+    def _require_count(self, argument: str, *, least: int, most: int) -> None:
+        value = getattr(self, argument)
+        if not is_count(value, least, most):
+            raise KnobError(f"{self.kind}: {argument}={value!r} is out of range; valid: {counts(least, most)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,11 @@ class TFRecords(CompressedSource):
     kind: ClassVar[str] = "tfrecords"
     buffer_size: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.buffer_size is not None:
+            self._require_count("buffer_size", least=0, most=MOST_BYTES)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextLines(CompressedSource):
@@ -69,6 +80,11 @@ class TextLines(CompressedSource):
 
     kind: ClassVar[str] = "text"
     buffer_size: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.buffer_size is not None:
+            self._require_count("buffer_size", least=1, most=MOST_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +115,7 @@ class FixedLength(CompressedSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("record_bytes", 1), ("header_bytes", 0), ("footer_bytes", 0)):
-            if getattr(self, name) < least:
-                raise KnobError(f"{self.kind}: {name}={getattr(self, name)!r} is out of range; valid: from {least}")
+            self._require_count(name, least=least, most=MOST_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Final
 
+from pipeline_opt.bounds import MOST, MOST_IN_MEMORY, MOST_ON_DEVICE, MOST_PARALLEL, counts, is_count
 from pipeline_opt.errors import KnobError
 from pipeline_opt.functions import Function
 
@@ -33,16 +34,13 @@ class Stage:
             value = getattr(self, argument)
             raise KnobError(f"{self.name or self.kind}: {argument}={value!r} is out of range; valid: {valid}")
 
-    def _require_count(self, argument: str, *, least: int = 1) -> None:
-        value = getattr(self, argument)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        self._require(whole and value >= least, argument, f"a whole number from {least}")
+    def _require_count(self, argument: str, *, least: int = 1, most: int = MOST) -> None:
+        self._require(is_count(getattr(self, argument), least, most), argument, counts(least, most))
 
     def _require_knob(self, argument: str) -> None:
         value = getattr(self, argument)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        valid = "a whole number from 1, AUTO, or None for the sequential form"
-        self._require(value is None or (whole and (value == AUTO or value >= 1)), argument, valid)
+        holds = value is None or value == AUTO or is_count(value, 1, MOST_PARALLEL)
+        self._require(holds, argument, f"{counts(1, MOST_PARALLEL)}, AUTO, or None for the sequential form")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +61,8 @@ class Interleave(Stage):
     def __post_init__(self) -> None:
         auto = self.cycle_length == AUTO
         if not auto:
-            self._require_count("cycle_length")
-        self._require_count("block_length")
+            self._require_count("cycle_length", most=MOST_PARALLEL)
+        self._require_count("block_length", most=MOST_IN_MEMORY)
         self._require_knob("num_parallel_calls")
 
 
@@ -122,7 +120,9 @@ class Shuffle(Stage):
     reshuffle_each_iteration: bool = True
 
     def __post_init__(self) -> None:
-        self._require_count("buffer_size")
+        self._require_count("buffer_size", most=MOST_IN_MEMORY)
+        if self.seed is not None:
+            self._require_count("seed", least=-MOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ class Batching(Stage):
     drop_remainder: bool = False
 
     def __post_init__(self) -> None:
-        self._require_count("batch_size")
+        self._require_count("batch_size", most=MOST_IN_MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,10 +197,10 @@ class BucketBySequenceLength(Stage):
         object.__setattr__(self, "bucket_boundaries", tuple(self.bucket_boundaries))
         object.__setattr__(self, "bucket_batch_sizes", tuple(self.bucket_batch_sizes))
         bounds, sizes = self.bucket_boundaries, self.bucket_batch_sizes
-        rising = all(a < b for a, b in pairwise(bounds))
-        self._require(bool(bounds) and rising, "bucket_boundaries", "whole numbers, rising")
-        valid = f"{len(bounds) + 1} whole numbers from 1, one more than bucket_boundaries"
-        fits = len(sizes) == len(bounds) + 1 and min(sizes) >= 1
+        rising = all(is_count(bound, -MOST, MOST) for bound in bounds) and all(a < b for a, b in pairwise(bounds))
+        self._require(bool(bounds) and rising, "bucket_boundaries", "whole numbers, rising, from -2**63 to 2**63-1")
+        valid = f"{len(bounds) + 1} whole numbers from 1 to {MOST_IN_MEMORY:,}, one more than bucket_boundaries"
+        fits = len(sizes) == len(bounds) + 1 and all(is_count(size, 1, MOST_IN_MEMORY) for size in sizes)
         self._require(fits, "bucket_batch_sizes", valid)
 
 
@@ -263,7 +263,7 @@ class Prefetch(Stage):
 
     def __post_init__(self) -> None:
         if self.buffer_size != AUTO:
-            self._require_count("buffer_size", least=0)
+            self._require_count("buffer_size", least=0, most=MOST_IN_MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +288,7 @@ class PrefetchToDevice(Stage):
     buffer_size: int = 1
 
     def __post_init__(self) -> None:
-        self._require_count("buffer_size")
+        self._require_count("buffer_size", most=MOST_ON_DEVICE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,9 +317,14 @@ class Options(Stage):
     ram_budget: int | None = None
 
     def __post_init__(self) -> None:
-        for argument in ("private_threadpool_size", "max_intra_op_parallelism", "ram_budget"):
+        bounds = {
+            "private_threadpool_size": MOST_PARALLEL,
+            "max_intra_op_parallelism": MOST_PARALLEL,
+            "ram_budget": MOST,
+        }
+        for argument, most in bounds.items():
             if getattr(self, argument) is not None:
-                self._require_count(argument)
+                self._require_count(argument, most=most)
 
 
 @dataclass(frozen=True, kw_only=True)

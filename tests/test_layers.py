@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pipeline_opt"
 
 LAYERS = (
-    ("errors", "lazy"),
+    ("errors", "lazy", "bounds"),
     ("functions", "version", "clock", "names", "interrupts"),
     ("sources", "stages"),
     ("plan", "record"),

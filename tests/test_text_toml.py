@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline_opt.bounds import MOST, MOST_IN_MEMORY
 from pipeline_opt.errors import ConfigError, FunctionError, PlanError
 from pipeline_opt.functions import Function
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
@@ -60,8 +61,9 @@ SOURCE = '[source]\nkind = "text"\npaths = ["a.txt"]\n'
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=5)
 words = st.text("abcxyz_éß", min_size=1, max_size=4)
-numbers = st.integers(1, 2**70)
-counts = st.integers(0, 10**12)
+numbers = st.integers(1, 4096)
+sizes = st.integers(1, MOST_IN_MEMORY)
+counts = st.integers(0, MOST)
 flags = st.booleans()
 maybe_flags = st.none() | flags
 knobs = st.none() | st.just(AUTO) | st.integers(1, 64)
@@ -80,7 +82,7 @@ references = st.builds("{}:{}".format, names | names.map("{}.py".format), names)
 functions = st.builds(Function.of, references) | st.builds(
     lambda ref, arguments: Function.of(ref, **arguments), references, st.dictionaries(names, plain, max_size=2)
 )
-batching: dict[str, Any] = {"batch_size": numbers, "drop_remainder": flags}
+batching: dict[str, Any] = {"batch_size": sizes, "drop_remainder": flags}
 padding: dict[str, Any] = {"padded_shapes": plain, "padding_values": plain}
 parallel: dict[str, Any] = {"num_parallel_calls": knobs, "deterministic": maybe_flags}
 maybe_numbers = st.none() | numbers
@@ -88,14 +90,14 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
     Interleave: {
         "map_func": st.none() | functions,
         "cycle_length": st.just(AUTO) | numbers,
-        "block_length": numbers,
+        "block_length": sizes,
         **parallel,
     },
     Map: {"function": functions, "random": maybe_flags, "batched": maybe_flags, **parallel},
     Filter: {"predicate": functions},
     FlatMap: {"map_func": functions},
     Cache: {"filename": texts},
-    Shuffle: {"buffer_size": numbers, "seed": st.none() | st.integers(), "reshuffle_each_iteration": flags},
+    Shuffle: {"buffer_size": sizes, "seed": st.none() | st.integers(-MOST, MOST), "reshuffle_each_iteration": flags},
     Repeat: {"count": st.none() | counts},
     Batch: {**batching, **parallel},
     PaddedBatch: {**batching, **padding},
@@ -103,7 +105,7 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
     BucketBySequenceLength: {
         "element_length_func": functions,
         "bucket_boundaries": st.just((3, 9)),
-        "bucket_batch_sizes": st.tuples(numbers, numbers, numbers),
+        "bucket_batch_sizes": st.tuples(sizes, sizes, sizes),
         **padding,
         "pad_to_bucket_boundary": flags,
         "no_padding": flags,
@@ -114,13 +116,13 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
     Take: {"count": counts},
     Skip: {"count": counts},
     Shard: {"num_shards": st.just(5), "index": st.integers(0, 4)},
-    Prefetch: {"buffer_size": st.just(AUTO) | counts},
+    Prefetch: {"buffer_size": st.just(AUTO) | sizes},
     Snapshot: {"path": texts, "compression": st.sampled_from([None, "AUTO", "NONE", "GZIP", "SNAPPY"])},
     PrefetchToDevice: {"device": texts, "buffer_size": numbers},
     Options: {
         "private_threadpool_size": maybe_numbers,
         "max_intra_op_parallelism": maybe_numbers,
-        "ram_budget": maybe_numbers,
+        "ram_budget": st.none() | st.integers(1, MOST),
         **dict.fromkeys(
             ("deterministic", "slack", "autotune", "default_optimizations", "map_and_batch_fusion"), maybe_flags
         ),
@@ -136,7 +138,7 @@ SOURCES: dict[type[Source], Any] = {
     TFRecords: st.builds(TFRecords, **files, buffer_size=maybe_numbers),
     TextLines: st.builds(TextLines, **files, buffer_size=maybe_numbers),
     Csv: st.builds(Csv, **files, header=flags, delimiter=st.sampled_from(",;|\t")),
-    FixedLength: st.builds(FixedLength, **files, record_bytes=numbers, header_bytes=counts, footer_bytes=counts),
+    FixedLength: st.builds(FixedLength, **files, record_bytes=numbers, header_bytes=sizes, footer_bytes=sizes),
     Images: st.builds(Images, paths=paths),
 }
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_opt.bounds import MOST_IN_MEMORY, MOST_ON_DEVICE, counts, is_count
 from pipeline_opt.clock import Clock
 from pipeline_opt.errors import UsageError
 from pipeline_opt.profiler.presets import PRESETS, Preset
@@ -55,8 +56,10 @@ class Accelerator:
         self._require(
             speed is None or (_is_number(speed) and speed > 0), "link_bytes_per_s", "bytes a second above 0, or None"
         )
-        self._require(_is_count(self.in_flight) and self.in_flight >= 0, "in_flight", "a whole number from 0")
-        self._require(size is None or (_is_count(size) and size >= 1), "batch_size", "a whole number from 1, or None")
+        self._require(is_count(self.in_flight, 0, MOST_ON_DEVICE), "in_flight", counts(0, MOST_ON_DEVICE))
+        self._require(
+            size is None or is_count(size, 1, MOST_IN_MEMORY), "batch_size", f"{counts(1, MOST_IN_MEMORY)}, or None"
+        )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -237,7 +240,3 @@ def _to_float(digits: str, text: str) -> float:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
