@@ -110,7 +110,7 @@ def write_text(path: str | os.PathLike[str], content: str, *, force: bool = Fals
         raise OutputExistsError(f"{target} exists already; use force (--force) to overwrite it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
+        target.write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target

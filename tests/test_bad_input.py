@@ -6,8 +6,6 @@ import builtins
 import errno
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -414,18 +412,6 @@ def test_a_run_file_is_not_unpacked_without_bound(tmp_path: Path) -> None:
         members.writestr("record.json", " " * 1000)
     with pytest.raises(po.RunFileError, match=r"record.json is compressed in a way that run files are not"):
         po.load(file)
-
-
-def test_a_reader_that_leaves_does_not_stop_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shell = Shell(tmp_path, monkeypatch)
-    runfile.save(naive(), tmp_path / "a.run")
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "pipeline_opt", "report", "a.run", "--out", "page"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
-    os.close(write)
-    assert done.returncode == 0, done.stderr
-    assert "report.html" in shell.files("page")
 
 
 def test_the_json_file_is_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

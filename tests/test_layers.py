@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "pipeline_opt"
 
 LAYERS = (
     ("errors", "lazy"),
-    ("functions", "version", "clock", "names"),
+    ("version", "clock", "names"),
+    ("functions",),
     ("sources", "stages"),
     ("plan", "record"),
     ("order", "text", "machine", "accounting", "record_checks", "variants"),

@@ -87,7 +87,7 @@ class Folder:
         Raises:
             OutputError: It cannot be written; what was written before stays.
         """
-        data = content.encode() if isinstance(content, str) else content
+        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         part = self.path / f".{name}.part"
         try:
             part.write_bytes(data)
@@ -154,15 +154,13 @@ class JsonFile:
                 sys.stdout.flush()
             else:
                 Path(self.target).write_text(text, encoding="utf-8")
-        except BrokenPipeError:
-            raise
         except OSError as error:
             raise OutputError(f"cannot write the JSON file {self.target}: {error.strerror or error}") from error
 
 
 def as_json(numbers: dict[str, Any]) -> str:
-    """A dictionary as JSON text."""
-    return json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """A dictionary as JSON text, in ASCII: every terminal and every file takes it."""
+    return json.dumps(numbers, indent=2, allow_nan=False) + "\n"
 
 
 def _free_folder(path: Path, force: bool) -> Path:
