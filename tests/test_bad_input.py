@@ -176,6 +176,13 @@ def full_disk_for_json(folder: Path) -> tuple[str, ...]:
     return ("profile", "functions.py:dataset", "--json", "/dev/full", "--trace", "off")
 
 
+def link_to_itself(folder: Path) -> tuple[str, ...]:
+    (folder / "self").symlink_to("self")
+    return ("profile", "images", "--json", "self")
+
+
+LONG = "x" * 300
+
 ROWS = (
     # The data
     Row("missing path", typed("profile", "imgaes"), 2, ("no such path: imgaes", "did you mean ./images?")),
@@ -279,6 +286,18 @@ ROWS = (
     Row("stale cache lockfile", stale_lockfile, 3, ("cache", "cached_0.lockfile", "delete that file"), PROFILED),
     # Outputs
     Row("no folder for the JSON", typed("profile", "images", "--json", "none/x.json"), 4, ("none/x.json", "no folder")),
+    Row(
+        "folder below a file for the JSON",
+        typed("profile", "images", "--json", "data.txt/x"),
+        4,
+        ("data.txt/x", "no f"),
+    ),
+    Row("JSON in a folder that takes none", typed("profile", "images", "--json", "/proc/x.json"), 4, ("/proc/x.json",)),
+    Row("name too long for the JSON", typed("profile", "images", "--json", LONG), 4, (LONG, "File name too long")),
+    Row("name too long for a folder", typed("profile", "images", "--out", LONG), 4, (LONG, "File name too long")),
+    Row("name too long for data", typed("synth", "csv", LONG), 4, (LONG, "File name too long")),
+    Row("name too long for a run file", typed("report", LONG), 2, (LONG, "File name too long")),
+    Row("link to itself for the JSON", link_to_itself, 4, ("self", "Too many levels of symbolic links")),
     Row("folder that cannot be made", typed("profile", "images", "--out", "data.txt/out"), 4, ("data.txt/out",)),
     Row(
         "JSON on a full disk", full_disk_for_json, 4, ("/dev/full", "No space left"), "runs/profile-dataset/profile.run"
