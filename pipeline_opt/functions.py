@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline_opt.errors import FunctionError
+from pipeline_opt.names import is_utf8
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def load_file(path: Path) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise FunctionError(f"no such Python file: {path}")
+    if not is_utf8(str(path)):
+        raise FunctionError(f"the file name {str(path)!r} is not UTF-8, and TensorFlow traces no code of it; rename it")
     name = path.stem
     known = sys.modules.get(name)
     if known is not None:

@@ -35,3 +35,8 @@ def nearest_name(name: str, valid: Iterable[str]) -> str:
     """The end of a message about a name that is not valid: the valid one nearest to it, or nothing."""
     near = difflib.get_close_matches(name, list(valid), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file's name is text; bytes that are not UTF-8 are surrogates in it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)

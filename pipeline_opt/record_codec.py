@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_opt.record import Floats, Ints, Record
+from pipeline_opt.record_checks import problem
 
 Array = NDArray[Any]
 
@@ -35,11 +36,6 @@ def decode_record(fields: Mapping[str, Any], read_array: Callable[[str], Array])
         ValueError: a value is of the wrong type, shape or range, or a field without a default is missing; says which.
     """
     record: Record = _decode_fields(fields, Record, "record", read_array)
-    work, stages = record.intervals, len(record.stages)
-    if any(not 0 <= step <= len(record.steps) for step in record.epoch_starts):
-        raise ValueError(f"epoch_starts={record.epoch_starts!r} lie outside of {len(record.steps)} steps")
-    if np.any((work.phase < 0) | (work.phase > 1)) or np.any((work.stage < -1) | (work.stage >= stages)):
-        raise ValueError(f"record.intervals name phases or stages that do not exist; stages: {stages}")
     return record
 
 
@@ -79,9 +75,13 @@ def _decode_fields(fields: Any, cls: type, place: str, read_array: Callable[[str
     if len(lengths) > 1:
         raise ValueError(f"the arrays of {place} have different lengths: {sorted(lengths)}")
     try:
-        return cls(**arguments)
+        decoded = cls(**arguments)
     except TypeError as error:
         raise ValueError(f"{place} lacks a field: {error}") from error
+    wrong = problem(decoded, place)
+    if wrong is not None:
+        raise ValueError(wrong)
+    return decoded
 
 
 def _decode(value: Any, hint: Any, place: str, read_array: Callable[[str], Array]) -> Any:

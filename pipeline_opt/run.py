@@ -106,11 +106,11 @@ def write_text(path: str | os.PathLike[str], content: str, *, force: bool = Fals
         OutputError: It cannot be written.
     """
     target = Path(path)
-    if target.exists() and not force:
-        raise OutputExistsError(f"{target} exists already; use force (--force) to overwrite it")
     try:
+        if target.exists() and not force:
+            raise OutputExistsError(f"{target} exists already; use force (--force) to overwrite it")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
+        target.write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target

@@ -73,9 +73,9 @@ def load(path: str | os.PathLike[str]) -> Record:
     Raises:
         RunFileError: the file is missing, damaged, not a run, or from a newer version.
     """
-    if Path(path).is_fifo() or Path(path).is_char_device():
-        raise RunFileError(f"cannot read the run file {path}: it is a pipe or a device, not a file")
     try:
+        if Path(path).is_fifo() or Path(path).is_char_device():
+            raise RunFileError(f"cannot read the run file {path}: it is a pipe or a device, not a file")
         with open(path, "rb") as file:
             _check_magic(file.read(4), path)
             file.seek(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -305,3 +305,16 @@ def without_consumer(**changes: Any) -> Record:
 def untraced(**changes: Any) -> Record:
     """No trace window at all."""
     return replace(naive(windows=(), **changes), trace_mode="off")
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality that looks into arrays and keeps types."""
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if is_dataclass(a):
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(map(same, a.values(), b.values()))
+    return type(a) is type(b) and (a == b or a != a)

@@ -6,8 +6,6 @@ import builtins
 import errno
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -178,6 +176,13 @@ def full_disk_for_json(folder: Path) -> tuple[str, ...]:
     return ("profile", "functions.py:dataset", "--json", "/dev/full", "--trace", "off")
 
 
+def link_to_itself(folder: Path) -> tuple[str, ...]:
+    (folder / "self").symlink_to("self")
+    return ("profile", "images", "--json", "self")
+
+
+LONG = "x" * 300
+
 ROWS = (
     # The data
     Row("missing path", typed("profile", "imgaes"), 2, ("no such path: imgaes", "did you mean ./images?")),
@@ -281,6 +286,18 @@ ROWS = (
     Row("stale cache lockfile", stale_lockfile, 3, ("cache", "cached_0.lockfile", "delete that file"), PROFILED),
     # Outputs
     Row("no folder for the JSON", typed("profile", "images", "--json", "none/x.json"), 4, ("none/x.json", "no folder")),
+    Row(
+        "folder below a file for the JSON",
+        typed("profile", "images", "--json", "data.txt/x"),
+        4,
+        ("data.txt/x", "no f"),
+    ),
+    Row("JSON in a folder that takes none", typed("profile", "images", "--json", "/proc/x.json"), 4, ("/proc/x.json",)),
+    Row("name too long for the JSON", typed("profile", "images", "--json", LONG), 4, (LONG, "File name too long")),
+    Row("name too long for a folder", typed("profile", "images", "--out", LONG), 4, (LONG, "File name too long")),
+    Row("name too long for data", typed("synth", "csv", LONG), 4, (LONG, "File name too long")),
+    Row("name too long for a run file", typed("report", LONG), 2, (LONG, "File name too long")),
+    Row("link to itself for the JSON", link_to_itself, 4, ("self", "Too many levels of symbolic links")),
     Row("folder that cannot be made", typed("profile", "images", "--out", "data.txt/out"), 4, ("data.txt/out",)),
     Row(
         "JSON on a full disk", full_disk_for_json, 4, ("/dev/full", "No space left"), "runs/profile-dataset/profile.run"
@@ -414,18 +431,6 @@ def test_a_run_file_is_not_unpacked_without_bound(tmp_path: Path) -> None:
         members.writestr("record.json", " " * 1000)
     with pytest.raises(po.RunFileError, match=r"record.json is compressed in a way that run files are not"):
         po.load(file)
-
-
-def test_a_reader_that_leaves_does_not_stop_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shell = Shell(tmp_path, monkeypatch)
-    runfile.save(naive(), tmp_path / "a.run")
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "pipeline_opt", "report", "a.run", "--out", "page"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
-    os.close(write)
-    assert done.returncode == 0, done.stderr
-    assert "report.html" in shell.files("page")
 
 
 def test_the_json_file_is_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,18 @@ def test_purity_and_warming_up_need_no_device() -> None:
         warm_up(pipe)
 
 
+def test_plans_that_do_not_meet_name_the_source() -> None:
+    words = Pipeline.from_tensors(["a", "b"])
+    with pytest.raises(po.PlanError, match=r"^concatenate: cannot be built: .*it takes TensorSpec.*int.* and .*string"):
+        Pipeline.concatenate(NUMBERS, words).build()
+    with pytest.raises(po.PlanError, match=r"^sample: cannot be built: .*it takes .* and "):
+        Pipeline.sample(NUMBERS, words).build()
+    with pytest.raises(po.PlanError, match=r"^in0_shuffle: cannot be built: "):
+        Pipeline.zip(NUMBERS.shuffle(2**70), words).build()
+    with pytest.raises(po.PlanError, match=r"^tensors: cannot be built: "):
+        Pipeline.from_tensors(([1, 2], [1])).build()
+
+
 def test_what_a_factory_may_return() -> None:
     with pytest.raises(po.PlanError, match=r"returned int; valid: a tf.data.Dataset or a Pipeline"):
         build(Pipeline.from_dataset(lambda: 3))

@@ -13,10 +13,12 @@ PACKAGE = Path(__file__).parent.parent / "pipeline_opt"
 
 LAYERS = (
     ("errors", "lazy", "bounds"),
-    ("functions", "version", "clock", "names", "interrupts"),
+    ("version", "clock", "names", "interrupts"),
+    ("functions",),
     ("sources", "stages"),
     ("plan", "record"),
-    ("order", "text", "machine", "accounting", "record_codec", "variants"),
+    ("order", "text", "machine", "accounting", "record_checks", "variants"),
+    ("record_codec",),
     ("runfile", "summary"),
     ("storage",),
     ("build",),

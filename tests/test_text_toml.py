@@ -318,6 +318,11 @@ BAD_FILES = [
     (map_with("kind = 'interleave'\narguments.x = 1"), "arguments are given, and no function to pass them to"),
     (map_with("kind = 'interleave'\ncycle_length = 'sequential'"), "valid: a whole number, 'auto'$"),
     (map_with("kind = 'padded_batch'\nbatch_size = 2\npadded_shapes = 'literal: ['"), "not a Python literal"),
+    (batch_with(f"batch_size = {'9' * 5000}"), "not valid TOML: Exceeds the limit"),
+    (batch_with(f"batch_size = 0x{'f' * 5000}"), "not valid TOML: a whole number of 20,000 bits; valid: up to 1,024"),
+    (batch_with("batch_size = nan"), "batch: batch_size=nan is not valid; valid: a whole number"),
+    (batch_with("batch_size = 1979-05-27"), r"batch_size=datetime.date\(1979, 5, 27\) is not valid; valid: a whole"),
+    (batch_with("batch_size = {}"), "batch: batch_size={} is not valid; valid: a whole number"),
 ]
 
 
@@ -355,6 +360,10 @@ BAD_LITERALS = [
     "np.int64(x())",
     "{**{}}",
     "float(3)",
+    "{[1]: 2}",
+    "{[1]}",
+    "np.int8(9999)",
+    "(" * 5000,
 ]
 
 
@@ -362,3 +371,8 @@ BAD_LITERALS = [
 def test_only_literals_are_read(text: str) -> None:
     with pytest.raises(ValueError, match="not a Python literal"):
         read_literal(text)
+
+
+def test_a_literal_that_python_could_not_write_again_is_refused() -> None:
+    with pytest.raises(ValueError, match="a whole number of 20,000 bits; valid: up to 1,024"):
+        read_literal(f"[{{1: 0x{'f' * 5000}}}]")

@@ -60,18 +60,19 @@ def build_steps(plan: Plan, resolve: Resolve, *, on_host: bool) -> list[Built]:
 def _steps(context: _Context, plan: Plan, prefix: str) -> Iterator[Built]:
     """Those of the plans inside the source, whose names begin with the plan's number, then the plan's own."""
     name, reader = prefix + plan.source.kind, None
+    inner = []
     if isinstance(plan.source, FileSource):
         reader = FileReader(plan.source, context.resolve(plan.source), name)
-        dataset = reader.names() if plan.reader else reader.read_in_order()
+        make = reader.names if plan.reader else reader.read_in_order
     elif isinstance(plan.source, Combination):
-        inner = []
         for number, part in enumerate(plan.source.plans):
             steps = list(_steps(context, part, inner_prefix(prefix, number)))
             yield from steps
             inner.append(steps[-1].after)
-        dataset = _combined(plan.source, inner, name)
+        make = partial(_combined, plan.source, inner, name)
     else:
-        dataset = _in_memory(plan.source, name)
+        make = partial(_in_memory, plan.source, name)
+    dataset = transformations.checked(make, name, plan.source, *inner)
     yield Built(name, plan.source, None, dataset)
     for stage in plan.stages:
         if context.on_host and isinstance(stage, PrefetchToDevice):
@@ -79,7 +80,7 @@ def _steps(context: _Context, plan: Plan, prefix: str) -> Iterator[Built]:
         named, before = _prefixed(stage, prefix), dataset
         if isinstance(named, Interleave) and named.map_func is None:
             assert reader is not None, "check_order refuses a reading interleave over other sources"
-            dataset = transformations.checked(partial(reader.interleave, before, named), before, named)
+            dataset = transformations.checked(partial(reader.interleave, before, named), named.name, named, before)
         else:
             dataset = transformations.apply(before, named)
         yield Built(named.name, stage, before, dataset)

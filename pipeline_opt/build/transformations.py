@@ -11,6 +11,7 @@ from pipeline_opt.build.sources import interleave_arguments, parallel
 from pipeline_opt.errors import FunctionError, PlanError, PlanWarning
 from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.sources import Source
 from pipeline_opt.stages import (
     Batch,
     BucketBySequenceLength,
@@ -46,11 +47,11 @@ def apply(dataset: Any, stage: Stage) -> Any:
         FunctionError: tf.data could not trace the stage's function; names the stage and keeps the cause.
         PlanError: The stage does not fit the elements; names them.
     """
-    return checked(lambda: _apply(dataset, stage), dataset, stage)
+    return checked(lambda: _apply(dataset, stage), stage.name, stage, dataset)
 
 
-def checked(make: Callable[[], Any], dataset: Any, stage: Stage) -> Any:
-    """What a stage makes of a dataset.
+def checked(make: Callable[[], Any], name: str, item: Stage | Source, *taken: Any) -> Any:
+    """What a stage or a source makes of the datasets that it takes.
 
     Raises:
         FunctionError: As `apply`; a user's function can raise anything while it is traced.
@@ -66,9 +67,9 @@ def checked(make: Callable[[], Any], dataset: Any, stage: Stage) -> Any:
         named = (
             said if isinstance(error, ValueError | TypeError | AttributeError) else f"{type(error).__name__}: {said}"
         )
-        takes = f"it takes {dataset.element_spec}"
-        kind = FunctionError if isinstance(stage, Map | Filter | FlatMap | Interleave) else PlanError
-        raise kind(f"{stage.name}: cannot be built: {named} ({takes})") from error
+        takes = f" (it takes {' and '.join(str(dataset.element_spec) for dataset in taken)})" if taken else ""
+        kind = FunctionError if isinstance(item, Map | Filter | FlatMap | Interleave) else PlanError
+        raise kind(f"{name}: cannot be built: {named}{takes}") from error
 
 
 def _apply(dataset: Any, stage: Stage) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from typing import Annotated, Any, Final
 
@@ -12,6 +14,7 @@ from pipeline_opt.cli import benchmark, compare, doctor, explain, profile, repor
 from pipeline_opt.cli.console import note, warnings_as_lines
 from pipeline_opt.cli.exits import ExitCode, epilog
 from pipeline_opt.cli.failures import report_failure
+from pipeline_opt.cli.streams import open_streams
 from pipeline_opt.version import VERSION
 
 DEBUG: Final = "PIPELINE_OPT_DEBUG"
@@ -31,8 +34,10 @@ class Verbs(TyperGroup):
         """
         try:
             with warnings_as_lines():
-                return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+                done = super().invoke(ctx)
+            sys.stdout.flush()
+            return done
+        except (typer.Exit, typer.Abort):
             raise
         except _UsageProblem as error:
             verb = error.ctx.command_path if error.ctx else ctx.command_path
@@ -80,4 +85,7 @@ for _verb in (benchmark, profile, report, compare, explain, synth, doctor):
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
+    # Figures are files here, whatever backend the user's own figures want.
+    os.environ["MPLBACKEND"] = "agg"
     app()

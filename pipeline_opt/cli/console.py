@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -31,14 +30,6 @@ class Output:
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         self._console = rich_console.Console(stderr=quiet_stdout, highlight=False, markup=False, emoji=False)
-        self._console.on_broken_pipe = self._go_on_unread
-
-    def _go_on_unread(self) -> None:
-        """Where the reader of stdout has gone (`| head`), what is written to files still counts: rich itself would end here."""
-        self._console.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._console.file.fileno())
-        os.close(nowhere)
 
     def show(self, renderable: Any) -> None:
         """Print a table or a panel, as wide as the terminal."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,9 @@ RUNS: Final = Path("runs")
 
 STDOUT: Final = "-"
 
+LONGEST_NAME: Final = 60
+"""Letters of what a folder is called after: with 4 bytes each, a name that every file system takes."""
+
 
 def derived_name(verb: str, targets: Iterable[str]) -> str:
     """A folder's name from a verb and what it works on: `profile-photos` of `data/photos/*.jpg`."""
@@ -29,7 +33,7 @@ def derived_name(verb: str, targets: Iterable[str]) -> str:
     parts = [part for part in re.split(r"[/\\]", path or function) if part and not re.search(r"[*?\[]", part)]
     stem = function if path and function else (parts[-1] if parts else "")
     stem = re.sub(r"\.(py|toml|run|tfrecords?|csv|txt|jpe?g|png)$", "", stem)
-    return "-".join(part for part in (verb, re.sub(r"[^\w.-]+", "-", stem).strip("-.")) if part)
+    return "-".join(part for part in (verb, re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:LONGEST_NAME]) if part)
 
 
 class Folder:
@@ -50,24 +54,26 @@ class Folder:
     def __init__(
         self, path: Path | None, name: str, files: Iterable[str], json_file: JsonFile | None = None, *, force: bool
     ) -> None:
-        files = list(files)
-        self.path = path if path is not None else _free_folder(RUNS / name, force)
-        if json_file is not None and json_file.is_one_of(self.path / file for file in files):
-            raise OutputError(f"the JSON file {json_file.target} is another of the files that will be written")
         self.force = force
         self.written: list[str] = []
-        there = [file for file in files if (self.path / file).exists()]
-        if there and not force:
-            raise OutputExistsError(
-                f"{self.path} holds {_some(there)} already; choose another folder with --out, or overwrite with --force"
-            )
-        self._made = [each for each in (self.path, *self.path.parents) if not each.exists()]
         try:
+            self.path = path if path is not None else _free_folder(RUNS / name, force)
+            self._require_free(list(files), json_file)
+            self._made = [each for each in (self.path, *self.path.parents) if not each.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise OutputError(f"cannot write to the folder {self.path}: {error.strerror or error}") from error
+            raise OutputError(f"cannot write to the folder {path or RUNS / name}: {error.strerror or error}") from error
+
+    def _require_free(self, files: Sequence[str], json_file: JsonFile | None) -> None:
+        if json_file is not None and json_file.is_one_of(self.path / file for file in files):
+            raise OutputError(f"the JSON file {json_file.target} is another of the files that will be written")
+        there = [file for file in files if (self.path / file).exists()]
+        if there and not self.force:
+            raise OutputExistsError(
+                f"{self.path} holds {_some(there)} already; choose another folder with --out, or overwrite with --force"
+            )
 
     def save_run(self, name: str, record: Record) -> None:
         """Save a record as a run file.
@@ -87,7 +93,7 @@ class Folder:
         Raises:
             OutputError: It cannot be written; what was written before stays.
         """
-        data = content.encode() if isinstance(content, str) else content
+        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         part = self.path / f".{name}.part"
         try:
             part.write_bytes(data)
@@ -122,10 +128,13 @@ class JsonFile:
         if target is None or self.is_stdout:
             return
         path = Path(target)
-        if path.is_file() and not force:
-            raise OutputExistsError(f"{path} exists already; choose another file, or overwrite it with --force")
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            why = "it is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
+        try:
+            if path.is_file() and not force:
+                raise OutputExistsError(f"{path} exists already; choose another file, or overwrite it with --force")
+            why = _unwritable(path)
+        except OSError as error:
+            why = error.strerror or str(error)
+        if why:
             raise OutputError(f"cannot write the JSON file {path}: {why}")
 
     @property
@@ -137,7 +146,7 @@ class JsonFile:
         """Whether it is the same file as one of some others."""
         if self.target is None or self.is_stdout:
             return False
-        return Path(self.target).resolve() in {path.resolve() for path in paths}
+        return os.path.realpath(self.target) in {os.path.realpath(path) for path in paths}
 
     def write(self, numbers: dict[str, Any]) -> None:
         """Write the numbers.
@@ -154,15 +163,32 @@ class JsonFile:
                 sys.stdout.flush()
             else:
                 Path(self.target).write_text(text, encoding="utf-8")
-        except BrokenPipeError:
-            raise
         except OSError as error:
             raise OutputError(f"cannot write the JSON file {self.target}: {error.strerror or error}") from error
 
 
 def as_json(numbers: dict[str, Any]) -> str:
-    """A dictionary as JSON text."""
-    return json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """A dictionary as JSON text, in ASCII: every terminal and every file takes it."""
+    return json.dumps(numbers, indent=2, allow_nan=False) + "\n"
+
+
+def _unwritable(path: Path) -> str:
+    """Why a file cannot be written, or nothing. One that is there stays as it is.
+
+    Raises:
+        OSError: The system says why.
+    """
+    if path.is_dir():
+        return "it is a folder"
+    if not path.absolute().parent.is_dir():
+        return f"there is no folder {path.absolute().parent}"
+    there = path.exists()
+    if path.is_file() or not there:
+        with path.open("ab"):
+            pass
+        if not there:
+            os.unlink(os.path.realpath(path))
+    return ""
 
 
 def _free_folder(path: Path, force: bool) -> Path:

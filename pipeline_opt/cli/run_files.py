@@ -47,17 +47,22 @@ def _expand(argument: str, *, alone: bool) -> list[tuple[str, list[Path]]]:
             raise UsageError(f"not a run: {argument!r}; write FILE, FOLDER, or NAME=FILE,FILE")
         if Path(name).name != name:
             raise UsageError(f"the name {name!r} cannot be used: files are called after it; valid: one without '/'")
-        return [(name, parts)]
+        return [(_printable(name), parts)]
     path = Path(argument)
     if not path.is_dir():
-        return [(path.name.removesuffix(SUFFIX), [path])]
+        return [(_printable(path.name.removesuffix(SUFFIX)), [path])]
     found = sorted(path.glob(f"*{SUFFIX}"))
     if not found:
         raise RunFileError(f"no run file (*{SUFFIX}) in the folder {path}")
     if not alone:
-        return [(path.resolve().name, found)]
+        return [(_printable(path.resolve().name), found)]
     found.sort(key=lambda file: (file.stem != BASELINE, file.stat().st_mtime))
-    return [(file.stem, [file]) for file in found]
+    return [(_printable(file.stem), [file]) for file in found]
+
+
+def _printable(name: str) -> str:
+    """A file's name as figures and pages can hold it: bytes that are not UTF-8 are escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _distinct(named: Sequence[tuple[str, list[Path]]]) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline_opt.errors import EmptySourceError, FormatError, MissingPathError
+from pipeline_opt.errors import EmptySourceError, FormatError, MissingPathError, SourceError
+from pipeline_opt.names import is_utf8
 from pipeline_opt.sources import CompressedSource, FileSource, FixedLength, Images, ResolvedSource, TFRecords
 from pipeline_opt.storage.compression import detect_compression, head
 from pipeline_opt.storage.damage import mismatch
@@ -48,6 +49,11 @@ def resolve(source: FileSource) -> ResolvedSource:
         found += [f for f in files if literal or f.path not in known]
         class_names |= classes
     paths = tuple(f.path for f in found)
+    odd = next((path for path in paths if not is_utf8(path)), None)
+    if odd is not None:
+        raise SourceError(
+            f"{source.kind}: the file name {odd!r} is not UTF-8, and TensorFlow opens no other; rename it"
+        )
     total = total_bytes(paths)
     if total == 0:
         raise EmptySourceError(f"{source.kind}: every file is empty: {some(paths)}")

@@ -40,9 +40,9 @@ def new_dataset(folder: Path, kind: str, arguments: Mapping[str, Any], *, force:
         OutputError: the folder cannot be written, for instance because the disk is full.
     """
     folder = folder.absolute()
-    _require_free(folder, force)
     partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
     try:
+        _require_free(folder, force)
         _remove_leftovers(folder)
         partial.mkdir(parents=True)
         yield partial

@@ -17,7 +17,7 @@ from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import FILE_SOURCES, OpaqueDataset, Source
 from pipeline_opt.stages import AUTO, STAGES, Stage
 from pipeline_opt.text.toml import LITERAL
-from pipeline_opt.text.values import read_literal
+from pipeline_opt.text.values import read_literal, require_readable
 
 _STAGES: Final[Mapping[str, type[Stage]]] = {stage.kind: stage for stage in STAGES}
 _KNOWN_SOURCES: Final[tuple[type[Source], ...]] = (*FILE_SOURCES, OpaqueDataset, Zip, Concatenate, Sample)
@@ -68,6 +68,7 @@ def loads(text: str, where: str = "plan") -> Plan:
     """
     try:
         table = tomllib.loads(text)
+        require_readable(table)
     except (ValueError, RecursionError) as error:
         end = f"(at line {text.count(chr(10)) + 1}, the last)"
         reason = str(error).replace("(at end of document)", end)
@@ -91,7 +92,7 @@ def _plan(table: Mapping[str, Any], where: str) -> Plan:
 
 def _order(value: Any, tables: Mapping[str, Any], where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise ConfigError(f"{where}: order={value!r} is not valid; write a list of stage names")
+        raise ConfigError(f"{where}: order={value!r:.200} is not valid; write a list of stage names")
     names = value[1:] if value[:1] == ["source"] else value
     for name in names:
         if names.count(name) > 1:
@@ -109,13 +110,13 @@ def _source(table: Mapping[str, Any], where: str) -> Source:
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in _SOURCES:
         hint = nearest_name(str(kind), _SOURCES)
-        raise ConfigError(f"{where}: kind={kind!r} is not valid; valid: {', '.join(_SOURCES)}{hint}")
+        raise ConfigError(f"{where}: kind={kind!r:.200} is not valid; valid: {', '.join(_SOURCES)}{hint}")
     given: dict[str, Any] = {name: value for name, value in table.items() if name != "kind"}
     if kind not in ("zip", "concatenate", "sample"):
         return _made(_SOURCES[kind], given, where)
     parts = given.pop("plans", None)
     if not isinstance(parts, list):
-        raise ConfigError(f"{where}: plans={parts!r} is not valid; write one [[source.plans]] for each plan")
+        raise ConfigError(f"{where}: plans={parts!r:.200} is not valid; write one [[source.plans]] for each plan")
     inner = [(f"{where}: plans[{number}]", part) for number, part in enumerate(parts)]
     plans = tuple(_plan(_table(part, place), place) for place, part in inner)
     return _made(_SOURCES[kind], given, where, plans=plans)
@@ -165,7 +166,7 @@ def _argument(field: dataclasses.Field[Any], hint: Any, given: Any, bound: Mappi
     if field.name == "paths" and isinstance(value, str):
         value = [value]
     if not _fits(value, hint):
-        raise ConfigError(f"{where}: {field.name}={given!r} is not valid; valid: {valid}")
+        raise ConfigError(f"{where}: {field.name}={given!r:.200} is not valid; valid: {valid}")
     if value is None or not _is_function(hint):
         return value
     try:
@@ -211,7 +212,7 @@ def _is_function(hint: Any) -> bool:
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}={value!r} is not valid; write a table")
+        raise ConfigError(f"{where}={value!r:.200} is not valid; write a table")
     return value
 
 

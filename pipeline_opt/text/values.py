@@ -15,6 +15,9 @@ from pipeline_opt.errors import PlanError
 _NUMPY_SCALARS: Final = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
 )
+MOST_BITS: Final = 1024
+"""Of a whole number in a file: more than anything counts, and well within what Python converts to digits."""
+
 _MANY: Final = 6
 """Sequences longer than this are cut short where they are only shown."""
 
@@ -95,9 +98,27 @@ def read_literal(text: str) -> Any:
         ValueError: the text is not a literal; says which part is not.
     """
     try:
-        return _value(ast.parse(text.strip(), mode="eval").body)
-    except SyntaxError as error:
-        raise ValueError(f"not a Python literal: {text!r}") from error
+        value = _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not a Python literal: {text!r:.200}") from error
+    require_readable(value)
+    return value
+
+
+def require_readable(value: Any) -> None:
+    """Refuse whole numbers, in a value or inside it, that are too long for Python to write.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise ValueError(f"a whole number of {value.bit_length():,} bits; valid: up to {MOST_BITS:,}")
+    if isinstance(value, Mapping):
+        for pair in value.items():
+            require_readable(pair)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            require_readable(item)
 
 
 def _value(node: ast.expr) -> Any:
