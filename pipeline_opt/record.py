@@ -159,10 +159,9 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class KnobSeries:
-    """One number of the model over time: a knob of a stage, the fill of its buffer, or its count of elements.
+    """One number of the model over time: a knob of a stage, or the fill of its buffer.
 
-    `knob` is tf.data's parameter name (`parallelism`, `buffer_size`, `cycle_length`), or `buffered_elements` or
-    `elements`.
+    `knob` is tf.data's parameter name (`parallelism`, `buffer_size`), or `buffered_elements`.
     """
 
     stage: str

@@ -117,7 +117,6 @@ class TestKnobs:
             knobs=(
                 knob("parallelism", [1, 1, 2, 2], tuned=True),
                 knob("cycle_length", [3, 3]),
-                knob("elements", [0, 10, 20]),
                 knob("buffer_size", [2, 2], stage="prefetch"),
                 knob("buffered_elements", [0, 2, 1], stage="prefetch"),
                 knob("parallelism", [], tuned=True, stage="empty"),

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import pandas as pd
 import pytest
-from fakes import naive, no_steps, pipelined, record
+from fakes import no_steps, pipelined, record
 
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import StageRecord
 from pipeline_opt.reports.info_table import compare_rows, stage_rows
 from pipeline_opt.reports.stage_costs import batch_wise, threads_of, work_in
-from pipeline_opt.reports.table import compare_table, stage_table
+from pipeline_opt.reports.table import stage_table
 
 STAGE_COLUMNS = [
     "stage", "kind", "phase", "per", "elements", "us_per_element", "work_s", "cpu_s", "overhead_s", "work_percent",
@@ -38,19 +37,7 @@ def test_a_record_without_stages_gives_an_empty_table_with_columns() -> None:
     assert (len(table), list(table.columns)) == (0, STAGE_COLUMNS)
 
 
-def test_compare_table_has_a_column_for_each_cause() -> None:
-    table = compare_table({"naive": naive(), "pipelined": pipelined(), "none": no_steps()})
-
-    assert list(table["variant"]) == ["naive", "pipelined", "none"]
-    assert table.loc[1, "speedup"] == pytest.approx(0.086 / 0.038)
-    assert table.loc[0, "stall_load_s"] == pytest.approx(0.064)
-    assert list(table.columns[:4]) == ["variant", "steps", "elements", "wall_s"]
-    assert pd.isna(table.loc[2, "elements_per_s"])
-
-
 def test_comparing_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="no runs given"):
-        compare_table({})
     with pytest.raises(UsageError, match="no runs given"):
         compare_rows({})
 

@@ -202,11 +202,6 @@ class TestAdvice:
         parallel = replace(read, kind="interleave", parallelism="auto")
         assert advise(case("extract", parallel)) == ()
 
-    def test_waiting_for_storage(self) -> None:
-        read = StageRecord("read", "interleave", "extract", work_s=10.0, cpu_s=1.0, parallelism="auto")
-        (text,) = advise(case("extract", read))
-        assert text.startswith("read waits for storage: only 10 % of its work is on a core")
-
     def test_slow_copy(self) -> None:
         steps = steps_of([(0.0, 0.01, 0.03, 0.07), (0.07, 0.08, 0.1, 0.14)])
         (text,) = advise(case("load", None, steps=steps))

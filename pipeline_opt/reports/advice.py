@@ -89,19 +89,6 @@ def _no_prefetch(case: Case) -> str | None:
     return f"Nothing is made ready while the accelerator computes{gain}: end the pipeline with prefetch(AUTO)."
 
 
-def _storage_latency(case: Case) -> str | None:
-    stage = case.stage
-    if case.cause != "extract" or stage is None or not stage.work_s or stage.cpu_s is None:
-        return None
-    on_core = stage.cpu_s / stage.work_s
-    if on_core >= 0.5 or not _is_parallel(stage):
-        return None
-    return (
-        f"{stage.name} waits for storage: only {units.percent(100 * on_core)} of its work is on a core; reading more "
-        "files at a time (a larger cycle_length) hides the wait."
-    )
-
-
 def _slow_copy(case: Case) -> str | None:
     steps = case.record.steps
     copies = steps.load_end - steps.load_start
@@ -198,7 +185,6 @@ RULES: Final[tuple[Callable[[Case], str | None], ...]] = (
     _sequential_map,
     _no_prefetch,
     _slow_copy,
-    _storage_latency,
     _cores_full,
     _fixed_parallelism,
     _hand_over,

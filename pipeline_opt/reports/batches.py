@@ -127,21 +127,16 @@ def _cumulative(start: Floats, end: Floats) -> tuple[Floats, Floats]:
 def _batches_made(record: Record, stage: int | None, window: Window) -> tuple[Floats, Floats]:
     """Times in a window, its start and end among them, and how many batches the phase had made by then.
 
-    From the sampled counts of the stage's elements where there are any. Else what was delivered by then plus what was
-    made in excess at the end of the run: buffers that are full stay so, and empty ones too.
+    What was delivered by then plus what was made in excess at the end of the run: buffers that are full stay so, and
+    empty ones too.
     """
-    name = None if stage is None else record.stages[stage].name
-    counted = next((k for k in record.knobs if k.stage == name and k.knob == "elements"), None)
     ends = np.concatenate(([0.0], record.steps.wait_end))
-    if stage is not None and counted is not None and len(counted.value) and np.all(np.diff(counted.value) >= 0):
-        times, made = counted.time_s, counted.value / _per_batch(record, stage)
-    else:
-        total = None if stage is None else record.stages[stage].elements
-        lead = max(0.0, total / _per_batch(record, stage) - len(record.steps)) if stage is not None and total else 0.0
-        every = np.unique(np.append(np.arange(0, len(ends), ANCHOR), len(ends) - 1))
-        times, made = ends[every], every + lead * (every > 0)
+    total = None if stage is None else record.stages[stage].elements
+    lead = max(0.0, total / _per_batch(record, stage) - len(record.steps)) if stage is not None and total else 0.0
+    every = np.unique(np.append(np.arange(0, len(ends), ANCHOR), len(ends) - 1))
+    times, made = ends[every], every + lead * (every > 0)
     at = np.concatenate(([window.start_s], times[(times > window.start_s) & (times < window.end_s)], [window.end_s]))
-    # Nothing can be delivered before it is made: counts are sampled a few times a second and lag behind.
+    # Nothing can be delivered before it is made: between two anchors the consumer may be ahead of the line through them.
     delivered = np.floor(np.interp(at, ends, np.arange(len(ends))))
     return at, np.maximum.accumulate(np.maximum(np.interp(at, times, made), delivered))
 

@@ -42,11 +42,11 @@ class KnobsInfo(NamedTuple):
 
 
 def knobs_info(record: Record) -> KnobsInfo:
-    """The knobs that AUTOTUNE holds or that changed. Counts of elements are left out: they only ever rise."""
+    """The knobs that AUTOTUNE holds or that changed."""
     phases = {stage.name: stage.phase for stage in record.stages}
     rows: dict[tuple[str, str], list[KnobSeries]] = {}
     for series in record.knobs:
-        if series.knob != "elements" and len(series.value):
+        if len(series.value):
             key = (series.stage, "buffer" if series.knob in BUFFER else series.knob)
             rows.setdefault(key, []).append(series)
     telling = {key: found for key, found in rows.items() if any(s.tuned or _changes(s) for s in found)}

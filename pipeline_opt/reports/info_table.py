@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pipeline_opt.accounting import account
-from pipeline_opt.accounting.stalls import CAUSES
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import Record
 from pipeline_opt.reports.info_stages import cost_us
@@ -111,9 +110,3 @@ def compare_rows(records: Mapping[str, Record]) -> tuple[VariantRow, ...]:
         )
         for name, each in figures.items()
     )
-
-
-def causes_in(rows: tuple[VariantRow, ...]) -> tuple[str, ...]:
-    """The causes that some variant was stalled by, in a fixed order."""
-    present = {cause for row in rows for cause in row.stalls}
-    return (*(c for c in CAUSES if c in present), *sorted(present - set(CAUSES)))

@@ -7,7 +7,7 @@ from typing import Final
 from pipeline_opt.record import Record, StageRecord
 from pipeline_opt.stages import BATCHING, Unbatch
 
-_BATCHING_KINDS: Final = frozenset(stage.kind for stage in BATCHING) | {"map_and_batch"}
+_BATCHING_KINDS: Final = frozenset(stage.kind for stage in BATCHING)
 
 
 def batch_wise(record: Record) -> frozenset[str]:
