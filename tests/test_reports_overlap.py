@@ -79,7 +79,7 @@ def test_untraced_time_is_told_apart_from_idle_time() -> None:
 
     assert panel.lanes[0].untraced == panel.lanes[1].untraced == ((0.0, 4.0),)
     assert panel.lanes[2].untraced == panel.lanes[3].untraced == ()
-    assert panel.traced_share == 0.5
+    assert panel.figures.traced_share == 0.5
     assert numbers(panel.lanes[0].blocks) == [2]
 
 
@@ -155,7 +155,7 @@ def test_the_span_lies_in_a_trace_window() -> None:
 
     assert any(w.start_s <= panel.span[0] and panel.span[1] <= w.end_s for w in run.windows)
     assert panel.lanes[0].untraced == ()
-    assert panel.traced_share == pytest.approx(0.1)
+    assert panel.figures.traced_share == pytest.approx(0.1)
     assert panel.strip is not None
     assert panel.strip.shares["train"].count(None) == 0
     assert 190 < panel.strip.shares["extract"].count(None) < 220

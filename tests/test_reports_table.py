@@ -5,7 +5,8 @@ from fakes import no_steps, pipelined, record
 
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import StageRecord
-from pipeline_opt.reports.info_table import compare_rows, stage_rows
+from pipeline_opt.reports.info_table import stage_rows
+from pipeline_opt.reports.info_variants import variant_rows
 from pipeline_opt.reports.stage_costs import batch_wise, threads_of, work_in
 from pipeline_opt.reports.table import stage_table
 
@@ -39,7 +40,7 @@ def test_a_record_without_stages_gives_an_empty_table_with_columns() -> None:
 
 def test_comparing_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="no runs given"):
-        compare_rows({})
+        variant_rows({})
 
 
 def test_stages_after_a_batch_count_batches_until_they_are_taken_apart() -> None:

@@ -29,7 +29,7 @@ def figures(stalls: dict[str, float], **changes: Any) -> Account:
         pipelined_bound_s=5.0,
         overlap_efficiency=0.5,
         stalls=stalls,
-        scaled_from=1.0,
+        traced_share=1.0,
     )
     return replace(known, **changes)
 

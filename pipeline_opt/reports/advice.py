@@ -11,7 +11,6 @@ from pipeline_opt.record import Record, StageRecord
 from pipeline_opt.reports import units
 from pipeline_opt.reports.batches import is_sequential
 from pipeline_opt.reports.stage_costs import work_in
-from pipeline_opt.reports.timeline import has_consumer
 
 MOST: Final = 2
 FULL: Final = 0.85
@@ -73,7 +72,7 @@ def _sequential_map(case: Case) -> str | None:
 
 def _no_prefetch(case: Case) -> str | None:
     stages = case.record.stages
-    if not has_consumer(case.record) or not stages or any(stage.kind in _PREFETCHES for stage in stages):
+    if not case.record.has_consumer or not stages or any(stage.kind in _PREFETCHES for stage in stages):
         return None
     if len(case.record.intervals) and not is_sequential(case.record):
         return None

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline_opt.accounting.intervals import Spans, covered, total, union
+from pipeline_opt.accounting.timeline import read_timeline
 from pipeline_opt.record import PHASES, Floats, Record, Window
+from pipeline_opt.reports.phases import phase_intervals
 from pipeline_opt.reports.spans import Span, clip, gaps, pairs
 from pipeline_opt.reports.stage_costs import batch_size, batch_wise, work_in
-from pipeline_opt.reports.timeline import phase_intervals, window_set
 
 SEQUENTIAL = 0.02
 """Below this ratio of work while the consumer computes to work while it waits, nothing overlaps."""
@@ -49,7 +50,7 @@ def host_blocks(record: Record, phase: str, span: Span) -> tuple[Block, ...]:
 
 def is_sequential(record: Record) -> bool:
     """Whether the host works only while the consumer waits; False where the record cannot tell."""
-    windows, waits = window_set(record), union(record.steps.wait_start, record.steps.wait_end)
+    windows, waits = read_timeline(record).windows, union(record.steps.wait_start, record.steps.wait_end)
     watched_wait = float(covered(*waits, windows).sum())
     elsewhere = total(windows) - watched_wait
     if watched_wait <= 0 or elsewhere <= 0.02 * watched_wait:

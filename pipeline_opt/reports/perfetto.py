@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline_opt.accounting import account
 from pipeline_opt.record import PHASES, Floats, Intervals, KnobSeries, Record
-from pipeline_opt.reports.timeline import HOST, phases_of
+from pipeline_opt.reports.phases import HOST, phases_of
 
 MOST_EVENTS: Final = 200_000
 """Of intervals, and of steps; what is more is joined to its neighbours, so that the file opens quickly."""
@@ -49,7 +50,7 @@ def trace_events(record: Record, most_events: int = MOST_EVENTS) -> dict[str, An
             "pipeline": record.pipeline_text,
             "created": record.created,
             "tensorflow": record.environment.tensorflow,
-            "traced_share": round(record.traced_share, 4),
+            "traced_share": round(account(record).traced_share, 4),
             "joined_gaps_up_to_us": round(joined * 1e6, 3),
             "partial": record.partial,
         },

@@ -18,6 +18,7 @@ from pipeline_opt.reports import units
 from pipeline_opt.reports.batches import Block
 from pipeline_opt.reports.info_overlap import Lane, OverlapInfo, Panel
 from pipeline_opt.reports.palette import ink, phase_color, tint
+from pipeline_opt.reports.phases import HOST
 from pipeline_opt.reports.plots_strip import draw_strips, strips_height_in
 from pipeline_opt.reports.plots_style import (
     LEFT,
@@ -34,7 +35,6 @@ from pipeline_opt.reports.plots_style import (
     text_width_pt,
 )
 from pipeline_opt.reports.spans import coverage
-from pipeline_opt.reports.timeline import HOST
 
 LANE_IN: Final = 0.36
 HEAD_IN: Final = 0.62
@@ -108,7 +108,7 @@ class _Painter(NamedTuple):
         else:
             times = [self.x(time) for _, time in panel.delivered]
             axes.plot(times, [0.5] * len(times), "v", color=TEXT, markersize=3.5, clip_on=False)
-        if panel.span[1] - panel.wall_s > 0.01 * self.length_s:
+        if panel.span[1] - panel.figures.wall_s > 0.01 * self.length_s:
             self.draw_end(rows[-1] / 2)
         axes.set_ylim(rows[-1] - 0.55, 0.55)
         axes.set_yticks(rows, [lane.phase for lane in panel.lanes])
@@ -149,7 +149,7 @@ class _Painter(NamedTuple):
             if self.fits("not traced", end - start, 8):
                 self.label("not traced", start, end, y, fontsize=8, color=MUTED)
         untraced = sum(end - start for start, end in lane.untraced)
-        traced = min(self.panel.span[1], self.panel.wall_s) - self.panel.span[0] - untraced
+        traced = min(self.panel.span[1], self.panel.figures.wall_s) - self.panel.span[0] - untraced
         if traced > 0:
             beside(self.axes, y, f"busy {units.percent(100 * lane.busy_s / traced)}", color=MUTED)
 
@@ -190,36 +190,37 @@ class _Painter(NamedTuple):
         beside(self.axes, y, total, below_pt=9, fontsize=7.5, fontweight="bold")
 
     def draw_end(self, y: float) -> None:
-        at = self.x(self.panel.wall_s)
+        at = self.x(self.panel.figures.wall_s)
         self.axes.axvline(at, color=MUTED, linewidth=1.0, linestyle=(0, (4, 2)))
-        text = f"done at {units.seconds(self.panel.wall_s)}"
+        text = f"done at {units.seconds(self.panel.figures.wall_s)}"
         self.axes.annotate(text, (at, y), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
 
 
 def _figures(panel: Panel) -> str:
+    figures = panel.figures
     parts = ["no consumer"] if panel.idle_s is None else []
-    if panel.utilization_percent is not None:
-        parts.append(f"accelerator utilization (AU) {units.percent(panel.utilization_percent)}")
-    parts.append(f"wall {units.seconds(panel.wall_s)}")
-    if panel.elements_per_s is not None:
-        parts.append(units.rate(panel.elements_per_s))
+    if figures.utilization_percent is not None:
+        parts.append(f"accelerator utilization (AU) {units.percent(figures.utilization_percent)}")
+    parts.append(f"wall {units.seconds(figures.wall_s)}")
+    if figures.elements_per_s is not None:
+        parts.append(units.rate(figures.elements_per_s))
     return "  ·  ".join(parts)
 
 
 def _what_is_shown(panel: Panel) -> str:
     numbers = [number for number, _ in panel.delivered]
-    if len(numbers) == panel.steps:
-        parts = [units.plural(panel.steps, "step")]
+    if len(numbers) == panel.figures.steps:
+        parts = [units.plural(panel.figures.steps, "step")]
     elif not numbers:
-        parts = [f"no step ends here, of {panel.steps:,}"]
+        parts = [f"no step ends here, of {panel.figures.steps:,}"]
     else:
         last = f" to {numbers[-1]:,}" if len(numbers) > 1 else ""
-        parts = [f"step{'s' if last else ''} {numbers[0]:,}{last} of {panel.steps:,}"]
+        parts = [f"step{'s' if last else ''} {numbers[0]:,}{last} of {panel.figures.steps:,}"]
     if panel.span[0] > 0:
         parts.append(f"from {units.seconds(panel.span[0])} on")
-    if panel.traced_share < 0.995:
-        share = units.percent(100 * panel.traced_share)
-        parts.append(f"traced: {share} of the run" if panel.traced_share else "not traced")
+    if panel.figures.traced_share < 0.995:
+        share = units.percent(100 * panel.figures.traced_share)
+        parts.append(f"traced: {share} of the run" if panel.figures.traced_share else "not traced")
     if panel.partial:
         parts.append("partial run")
     return "  ·  ".join(parts)

@@ -17,10 +17,10 @@ from pipeline_opt.accounting import Account, account
 from pipeline_opt.record import PHASES, Record
 from pipeline_opt.reports import units
 from pipeline_opt.reports.info_bill import bill_info
-from pipeline_opt.reports.info_table import StageRow, compare_rows, stage_rows
+from pipeline_opt.reports.info_table import StageRow, stage_rows
+from pipeline_opt.reports.info_variants import variant_rows
 from pipeline_opt.reports.palette import PHASE_COLORS, cause_color, phase_color
-from pipeline_opt.reports.timeline import has_consumer
-from pipeline_opt.reports.verdict import judge, main_cause
+from pipeline_opt.reports.verdict import judge
 
 LONGEST_NAME: Final = 24
 
@@ -73,7 +73,7 @@ def comparison_renderable(records: Mapping[str, Record]) -> RenderableType:
     Raises:
         UsageError: there are no records.
     """
-    rows = compare_rows(records)
+    rows = variant_rows(records)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("variant", overflow="fold", max_width=LONGEST_NAME)
     for name in ("elements/s", "speedup", "AU", "idle", "wall"):
@@ -82,15 +82,14 @@ def comparison_renderable(records: Mapping[str, Record]) -> RenderableType:
     fastest = max((row.speedup or 0.0 for row in rows), default=0.0)
     for row in rows:
         cells = (
-            units.number(row.elements_per_s),
+            units.number(row.figures.elements_per_s),
             units.ratio(row.speedup),
-            units.percent(row.utilization_percent),
-            units.seconds(row.accelerator_idle_s),
-            units.seconds(row.wall_s),
+            units.percent(row.figures.utilization_percent),
+            units.seconds(row.figures.accelerator_idle_s),
+            units.seconds(row.figures.wall_s),
         )
         style = "bold" if len(rows) > 1 and row.speedup == fastest else ""
-        cause = main_cause(row.stalls)
-        swatch = _swatch(cause, cause_color(cause)) if cause else Text(units.ABSENT)
+        swatch = _swatch(row.cause, cause_color(row.cause)) if row.cause else Text(units.ABSENT)
         name = row.variant + (" (partial)" if row.partial else "")
         table.add_row(Text(name), *(Text(cell) for cell in cells), swatch, style=style)
     return table
@@ -117,7 +116,7 @@ def _numbers(record: Record, figures: Account) -> Table:
     """Pairs of name and value, two pairs a line."""
     pairs = [("throughput", units.rate(figures.elements_per_s)), ("wall", units.seconds(figures.wall_s))]
     pairs += [("steps", f"{figures.steps:,}"), ("elements", f"{figures.elements:,}")]
-    if has_consumer(record):
+    if record.has_consumer:
         pairs += [
             ("accelerator utilization", units.percent(figures.utilization_percent)),
             ("accelerator idle", units.seconds(figures.accelerator_idle_s)),
@@ -127,8 +126,8 @@ def _numbers(record: Record, figures: Account) -> Table:
         ("overlap efficiency", units.percent(None if overlap is None else 100 * overlap)),
         ("first batch after", units.seconds(figures.first_batch_s)),
     ]
-    if figures.scaled_from < 0.995:
-        pairs.append(("traced", f"{units.percent(100 * figures.scaled_from)} of the run"))
+    if figures.traced_share < 0.995:
+        pairs.append(("traced", f"{units.percent(100 * figures.traced_share)} of the run"))
     grid = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "left", "right"):
         grid.add_column(justify=justify, no_wrap=True)
@@ -141,7 +140,7 @@ def _numbers(record: Record, figures: Account) -> Table:
 
 def _split(record: Record, figures: Account) -> dict[str, float]:
     """Where the wall time went: to training and to each cause of waiting."""
-    split = {"train": figures.phases["train"].busy_s or 0.0} if has_consumer(record) else {}
+    split = {"train": figures.phases["train"].busy_s or 0.0} if record.has_consumer else {}
     split |= {item.cause: item.seconds for item in bill_info(record).items}
     return {name: seconds for name, seconds in split.items() if seconds > 0}
 
