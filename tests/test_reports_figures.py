@@ -107,6 +107,8 @@ class TestStages:
         assert {"read", "decode", "9 ms  (75 %)", "DecodeJpeg 89 %", "extract", "transform"} <= set(found)
         assert "work for one element, milliseconds of thread time" in found
         assert "not known: x (why)" in found
+        assert "on a core (cpu)" in found
+        assert "on a core (cpu)" not in texts(plot_stages(StagesInfo(bars[1:], (), None)))
 
 
 class TestKnobs:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from pipeline_opt.record import Record
-from pipeline_opt.reports.info_stages import cost_us
-from pipeline_opt.reports.stage_costs import batch_wise, total_work
+from pipeline_opt.reports import units
+from pipeline_opt.reports.stage_costs import batch_wise, cost_us, total_work
 
 
 class StageRow(NamedTuple):
@@ -51,4 +52,27 @@ def stage_rows(record: Record) -> tuple[StageRow, ...]:
             bytes_out=stage.bytes_out,
         )
         for stage in record.stages
+    )
+
+
+def parallelism_text(row: StageRow) -> str:
+    """What the plan says and, after a colon, what ran where that differs: `4`, `auto: 2`."""
+    if row.parallelism is None:
+        return units.ABSENT if row.chosen in (None, 1) else f"{row.chosen}"
+    if row.chosen is None or row.chosen == row.parallelism:
+        return str(row.parallelism)
+    return f"{row.parallelism}: {row.chosen}"
+
+
+def absences(record: Record, fields: Container[str] | None = None) -> tuple[str, ...]:
+    """What is not known of the stages, of some fields or of all, and why; stages that lack the same share a sentence."""
+    stages: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for stage in record.stages:
+        lacking = {field: why for field, why in stage.absent.items() if fields is None or field in fields}
+        for reason in dict.fromkeys(lacking.values()):
+            unknown = tuple(field for field, why in lacking.items() if why == reason)
+            stages.setdefault((unknown, reason), []).append(stage.name)
+    return tuple(
+        f"{', '.join(names)}: {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known, {reason}"
+        for (unknown, reason), names in stages.items()
     )

@@ -20,7 +20,7 @@ from pipeline_opt.reports.info_compare import compare_info
 from pipeline_opt.reports.info_knobs import knobs_info
 from pipeline_opt.reports.info_overlap import overlap_info
 from pipeline_opt.reports.info_stages import stages_info
-from pipeline_opt.reports.info_table import StageRow, stage_rows
+from pipeline_opt.reports.info_table import StageRow, absences, parallelism_text, stage_rows
 from pipeline_opt.reports.info_variants import headline, variant_rows
 from pipeline_opt.reports.palette import cause_color, phase_color
 from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_stages, to_png, to_svg
@@ -42,6 +42,7 @@ _FILTERS: Final[dict[str, Callable[[Any], str]]] = {
     "ratio": units.ratio,
     "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
     "keep": lambda text: text.replace(" %", "\u00a0%"),
+    "parallelism": parallelism_text,
     "phase_color": phase_color,
     "cause_color": cause_color,
 }
@@ -134,11 +135,7 @@ def _section(name: str, record: Record, anchor: str) -> Section:
         plan=record.pipeline_text,
         toml=record.toml,
         facts=_facts(record),
-        absent=tuple(
-            f"{stage.name}: {field} is not known, {reason}"
-            for stage in record.stages
-            for field, reason in stage.absent.items()
-        ),
+        absent=absences(record),
         notes=tuple(dict.fromkeys((*record.notes, *figures.notes))),
     )
 

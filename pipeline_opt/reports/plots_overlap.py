@@ -41,6 +41,8 @@ HEAD_IN: Final = 0.62
 FOOT_IN: Final = 0.75
 BAR: Final = 0.76
 """Height of a lane's blocks, where lanes are 1 apart."""
+BESIDE_PT: Final = 5.5
+"""How far from the middle of its lane the busy share of training stands, and as far below it the idle time."""
 EXACT: Final = 500
 """Up to so many spans of a lane are drawn as they are; more or thinner ones as the busy share of each of `COLUMNS`."""
 COLUMNS: Final = 300
@@ -56,7 +58,7 @@ def plot_overlap(info: OverlapInfo) -> Figure:
     heights = [HEAD_IN + LANE_IN * len(panel.lanes) for panel in info.panels]
     total = sum(heights) + foot + 0.15
     figure = new_figure(total)
-    scale, unit = _unit(info.length_s)
+    scale, unit = units.axis_unit(info.length_s)
     top, shared = total - 0.1, None
     for panel, height in zip(info.panels, heights, strict=True):
         box = (LEFT, (top - height) / total, RIGHT - LEFT, LANE_IN * len(panel.lanes) / total)
@@ -70,12 +72,6 @@ def plot_overlap(info: OverlapInfo) -> Figure:
     figure.legend(handles=_legend(info), loc="upper right", bbox_to_anchor=(RIGHT, (foot - 0.42) / total), ncols=4)
     draw_strips(figure, info)
     return figure
-
-
-def _unit(length_s: float) -> tuple[float, str]:
-    if length_s >= 2:
-        return 1.0, "seconds"
-    return (1e3, "milliseconds") if length_s >= 2e-3 else (1e6, "microseconds")
 
 
 def _legend(info: OverlapInfo) -> list[Artist]:
@@ -151,7 +147,8 @@ class _Painter(NamedTuple):
         untraced = sum(end - start for start, end in lane.untraced)
         traced = min(self.panel.span[1], self.panel.figures.wall_s) - self.panel.span[0] - untraced
         if traced > 0:
-            beside(self.axes, y, f"busy {units.percent(100 * lane.busy_s / traced)}", color=MUTED)
+            above_pt = BESIDE_PT if lane.phase == "train" else 0.0
+            beside(self.axes, y, f"busy {units.percent(100 * lane.busy_s / traced)}", below_pt=-above_pt, color=MUTED)
 
     def draw_busy(self, lane: Lane, y: int) -> None:
         """The spans in which a thread worked; where they are too many to see, a bar as high as the busy share."""
@@ -187,7 +184,7 @@ class _Painter(NamedTuple):
             if self.fits(text, end - start, 7.5):
                 self.label(text, start, end, y, fontsize=7.5, color="#000000", bbox=around)
         total = f"idle {units.seconds(self.panel.idle_s)} = {units.percent(self.panel.idle_percent)}"
-        beside(self.axes, y, total, below_pt=9, fontsize=7.5, fontweight="bold")
+        beside(self.axes, y, total, below_pt=BESIDE_PT, fontsize=7.5, fontweight="bold")
 
     def draw_end(self, y: float) -> None:
         at = self.x(self.panel.figures.wall_s)

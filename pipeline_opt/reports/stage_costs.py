@@ -26,6 +26,15 @@ def batch_size(record: Record) -> float:
     return max(1.0, float(record.steps.elements.mean())) if len(record.steps) else 1.0
 
 
+def cost_us(stage: StageRecord) -> float | None:
+    """Microseconds of work for what passed through the stage."""
+    if stage.us_per_element is not None:
+        return stage.us_per_element
+    if stage.work_s is not None and stage.elements:
+        return stage.work_s / stage.elements * 1e6
+    return None
+
+
 def work_in(stage: StageRecord, phase: str) -> float:
     """Thread-seconds that the stage spent in a phase; 0 where it is not known."""
     if stage.phase_work_s:
