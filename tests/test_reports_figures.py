@@ -172,6 +172,10 @@ class TestKnobs:
         found = texts(plot_knobs(knobs_info(pipelined())))
         assert {"decode", "parallelism", "buffer", "last 2", "seconds from the start of the run"} <= set(found)
 
+    def test_an_axis_ends_with_the_largest_value(self) -> None:
+        info = knobs_info(record(wall_s=3.0, knobs=(knob("buffered_elements", [0, 1_000_000, 7], stage="shuffle"),)))
+        assert {"0", "1,000,000", "filled 7"} <= set(texts(plot_knobs(info)))
+
 
 class TestBill:
     def test_items_from_the_largest_on(self) -> None:
