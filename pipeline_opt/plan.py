@@ -90,11 +90,6 @@ class Plan:
         return at + (before is None)
 
     @property
-    def reads_by_interleave(self) -> bool:
-        """Whether an interleave stage, and not the source itself, opens the files."""
-        return isinstance(self.source, FileSource) and self.reader is not None
-
-    @property
     def reader(self) -> Interleave | None:
         """The interleave stage that opens the source's files, if there is one."""
         if not isinstance(self.source, FileSource):

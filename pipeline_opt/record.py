@@ -159,10 +159,9 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class KnobSeries:
-    """One number of the model over time: a knob of a stage, the fill of its buffer, or its count of elements.
+    """One number of the model over time: a knob of a stage, or the fill of its buffer.
 
-    `knob` is tf.data's parameter name (`parallelism`, `buffer_size`, `cycle_length`), or `buffered_elements` or
-    `elements`.
+    `knob` is tf.data's parameter name (`parallelism`, `buffer_size`), or `buffered_elements`.
     """
 
     stage: str
@@ -216,9 +215,11 @@ class ConsumerInfo:
     preset: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
-    """One run. See the module's docstring for units; `epoch_starts` holds the steps at which an iterator began.
+    """One run, equal to itself alone, so that what is computed from it can be kept beside it.
+
+    See the module's docstring for units; `epoch_starts` holds the steps at which an iterator began.
 
     Args:
         created: UTC time in ISO form.
@@ -261,7 +262,11 @@ class Record:
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def traced_share(self) -> float:
-        """The share of the wall time that trace windows cover, 0 to 1."""
-        covered = sum(w.end_s - w.start_s for w in self.windows)
-        return min(1.0, covered / self.wall_s) if self.wall_s > 0 else 0.0
+    def has_consumer(self) -> bool:
+        """Whether something takes the batches to compute with them."""
+        return self.consumer.kind != "none"
+
+    @property
+    def skipped(self) -> int:
+        """Steps at the start that rates and utilization leave out: the warm-up, and the first one always."""
+        return max(1, self.warmup)

@@ -79,7 +79,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "wall_s": it.wall_s,
         "first_batch_s": it.first_batch_s,
         "teardown_s": record.teardown_s,
-        **_shares(it, consumed=consumer.kind != "none"),
+        **_shares(it, consumed=record.has_consumer),
         "stages": [_stage(stage) for stage in record.stages],
         "consumer": {
             "kind": consumer.kind,
@@ -87,7 +87,7 @@ def _facts(record: Record) -> dict[str, Any]:
             "in_flight": consumer.in_flight,
             "double_buffered": consumer.double_buffered,
         },
-        "traced_share": it.scaled_from,
+        "traced_share": it.traced_share,
         "created": record.created,
         "version": record.version,
         "notes": [*record.notes, *it.notes],

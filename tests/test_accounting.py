@@ -90,7 +90,7 @@ def test_naive_phases_follow_each_other_and_add_up_to_the_wall() -> None:
     # After the first batch at 5 s, the accelerator has 16 s to do, transform 9, extract 6, the link 4.
     assert it.pipelined_bound_s == 5 + 16
     assert it.overlap_efficiency == pytest.approx(21 / 40)
-    assert (it.scaled_from, it.notes) == (1.0, ())
+    assert (it.traced_share, it.notes) == (1.0, ())
 
 
 def test_a_perfectly_pipelined_run_reaches_its_bound() -> None:
@@ -129,7 +129,7 @@ def test_no_step_at_all() -> None:
 
 def test_an_empty_record() -> None:
     it = account(record())
-    assert (it.wall_s, it.steps, it.overlap_efficiency, stalls_of(it), it.scaled_from) == (0, 0, None, {}, 0)
+    assert (it.wall_s, it.steps, it.overlap_efficiency, stalls_of(it), it.traced_share) == (0, 0, None, {}, 0)
 
 
 def test_a_single_step_has_no_steady_state() -> None:
@@ -301,7 +301,7 @@ def test_windows_over_a_part_are_scaled_by_steps() -> None:
     # THEN two steady steps stand for nine, and the first stands for itself
     assert it.phases == account(whole).phases
     assert it.stalls == pytest.approx(account(whole).stalls)
-    assert it.scaled_from == pytest.approx(0.3)
+    assert it.traced_share == pytest.approx(0.3)
     assert it.window_slowdown is None
     assert it.notes == ("Extract and transform times are scaled from trace windows that cover 30.0% of the run.",)
 

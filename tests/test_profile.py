@@ -54,7 +54,7 @@ def test_everything_is_counted(records: Path) -> None:
     assert {op.op: op.count for op in stage(run, "norm").ops}["MatMul"] == 100
     assert sum(op.work_s for op in stage(run, "map").ops) > 0, "the costliest few"
     assert stage(run, "map").parallelism == "auto"
-    assert run.traced_share == pytest.approx(1.0, abs=0.02)
+    assert run.summary()["traced_share"] == pytest.approx(1.0, abs=0.02)
     assert run.source.files == 4
     assert len(run.intervals) > 0
     assert (run.intervals.start >= 0).all()

@@ -107,6 +107,8 @@ class TestStages:
         assert {"read", "decode", "9 ms  (75 %)", "DecodeJpeg 89 %", "extract", "transform"} <= set(found)
         assert "work for one element, milliseconds of thread time" in found
         assert "not known: x (why)" in found
+        assert "on a core (cpu)" in found
+        assert "on a core (cpu)" not in texts(plot_stages(StagesInfo(bars[1:], (), None)))
 
 
 class TestKnobs:
@@ -117,7 +119,6 @@ class TestKnobs:
             knobs=(
                 knob("parallelism", [1, 1, 2, 2], tuned=True),
                 knob("cycle_length", [3, 3]),
-                knob("elements", [0, 10, 20]),
                 knob("buffer_size", [2, 2], stage="prefetch"),
                 knob("buffered_elements", [0, 2, 1], stage="prefetch"),
                 knob("parallelism", [], tuned=True, stage="empty"),
@@ -170,6 +171,10 @@ class TestKnobs:
     def test_labels(self) -> None:
         found = texts(plot_knobs(knobs_info(pipelined())))
         assert {"decode", "parallelism", "buffer", "last 2", "seconds from the start of the run"} <= set(found)
+
+    def test_an_axis_ends_with_the_largest_value(self) -> None:
+        info = knobs_info(record(wall_s=3.0, knobs=(knob("buffered_elements", [0, 1_000_000, 7], stage="shuffle"),)))
+        assert {"0", "1,000,000", "filled 7"} <= set(texts(plot_knobs(info)))
 
 
 class TestBill:

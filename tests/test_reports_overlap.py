@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
 
@@ -22,7 +21,7 @@ from fakes import (
 )
 
 from pipeline_opt.errors import UsageError
-from pipeline_opt.record import ConsumerInfo, KnobSeries, Record, StageRecord, Window
+from pipeline_opt.record import ConsumerInfo, Record, StageRecord, Window
 from pipeline_opt.reports.batches import Block, host_blocks, is_sequential
 from pipeline_opt.reports.info_overlap import FEW_STEPS, OverlapInfo, overlap_info
 from pipeline_opt.reports.plots import plot_overlap
@@ -80,7 +79,7 @@ def test_untraced_time_is_told_apart_from_idle_time() -> None:
 
     assert panel.lanes[0].untraced == panel.lanes[1].untraced == ((0.0, 4.0),)
     assert panel.lanes[2].untraced == panel.lanes[3].untraced == ()
-    assert panel.traced_share == 0.5
+    assert panel.figures.traced_share == 0.5
     assert numbers(panel.lanes[0].blocks) == [2]
 
 
@@ -130,22 +129,6 @@ def test_constant_costs_are_cut_exactly_between_batches() -> None:
         )
 
 
-def test_sampled_counts_say_which_batch_a_window_begins_with() -> None:
-    run = pipelined(steps=40, windows=[(0.5, 1.0)])
-    ahead = KnobSeries("decode", "elements", np.array([0.0, 2.0]), np.array([40.0, 40.0 + 4 * 50]))
-    counted = replace(run, knobs=(*run.knobs, ahead))
-
-    first = host_blocks(run, "transform", (0.5, 1.0))[0].number
-    assert host_blocks(counted, "transform", (0.5, 1.0))[0].number == 10 + int(0.25 * 50) + 1 > first
-
-
-def test_falling_counts_are_not_believed() -> None:
-    run = pipelined(steps=40, windows=[(0.5, 1.0)])
-    reset = KnobSeries("decode", "elements", np.array([0.0, 1.0]), np.array([400.0, 0.0]))
-    span = (0.5, 1.0)
-    assert host_blocks(replace(run, knobs=(reset,)), "transform", span) == host_blocks(run, "transform", span)
-
-
 def test_a_run_without_waits_is_not_called_sequential() -> None:
     assert is_sequential(naive())
     assert not is_sequential(without_consumer())
@@ -172,7 +155,7 @@ def test_the_span_lies_in_a_trace_window() -> None:
 
     assert any(w.start_s <= panel.span[0] and panel.span[1] <= w.end_s for w in run.windows)
     assert panel.lanes[0].untraced == ()
-    assert panel.traced_share == pytest.approx(0.1)
+    assert panel.figures.traced_share == pytest.approx(0.1)
     assert panel.strip is not None
     assert panel.strip.shares["train"].count(None) == 0
     assert 190 < panel.strip.shares["extract"].count(None) < 220

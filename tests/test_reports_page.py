@@ -10,8 +10,8 @@ from fakes import long_run, naive, no_steps, one_step, partial, pipelined, recor
 
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import Record, StageRecord
-from pipeline_opt.reports.info_table import compare_rows
-from pipeline_opt.reports.page import headline, page
+from pipeline_opt.reports.info_variants import headline, variant_rows
+from pipeline_opt.reports.page import page
 
 RUNS = (naive, pipelined, partial, one_step, no_steps, long_run, windowed, untraced, without_consumer)
 VOID = {"meta", "link", "img", "br", "path", "use", "rect", "image", "input"}
@@ -114,10 +114,10 @@ def test_variants_without_steps_are_said_to_be_incomparable() -> None:
 
 def test_headlines() -> None:
     fast, slow, nothing = without_consumer(threads=3), without_consumer(), no_steps()
-    assert headline(compare_rows({"a": slow, "b": fast})).startswith(
+    assert headline(variant_rows({"a": slow, "b": fast})).startswith(
         "b gives 1.50x the throughput of a: 333 elements/s."
     )
-    assert headline(compare_rows({"a": nothing})) == "The variants cannot be compared: no steady state was reached."
+    assert headline(variant_rows({"a": nothing})) == "The variants cannot be compared: no steady state was reached."
 
 
 def test_what_users_wrote_is_escaped_everywhere() -> None:

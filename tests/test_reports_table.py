@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import pandas as pd
 import pytest
-from fakes import naive, no_steps, pipelined, record
+from fakes import no_steps, pipelined, record
 
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import StageRecord
-from pipeline_opt.reports.info_table import compare_rows, stage_rows
+from pipeline_opt.reports.info_table import absences, parallelism_text, stage_rows
+from pipeline_opt.reports.info_variants import variant_rows
 from pipeline_opt.reports.stage_costs import batch_wise, threads_of, work_in
-from pipeline_opt.reports.table import compare_table, stage_table
+from pipeline_opt.reports.table import stage_table
 
 STAGE_COLUMNS = [
     "stage", "kind", "phase", "per", "elements", "us_per_element", "work_s", "cpu_s", "overhead_s", "work_percent",
@@ -38,21 +38,9 @@ def test_a_record_without_stages_gives_an_empty_table_with_columns() -> None:
     assert (len(table), list(table.columns)) == (0, STAGE_COLUMNS)
 
 
-def test_compare_table_has_a_column_for_each_cause() -> None:
-    table = compare_table({"naive": naive(), "pipelined": pipelined(), "none": no_steps()})
-
-    assert list(table["variant"]) == ["naive", "pipelined", "none"]
-    assert table.loc[1, "speedup"] == pytest.approx(0.086 / 0.038)
-    assert table.loc[0, "stall_load_s"] == pytest.approx(0.064)
-    assert list(table.columns[:4]) == ["variant", "steps", "elements", "wall_s"]
-    assert pd.isna(table.loc[2, "elements_per_s"])
-
-
 def test_comparing_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="no runs given"):
-        compare_table({})
-    with pytest.raises(UsageError, match="no runs given"):
-        compare_rows({})
+        variant_rows({})
 
 
 def test_stages_after_a_batch_count_batches_until_they_are_taken_apart() -> None:
@@ -72,3 +60,27 @@ def test_work_and_threads_of_a_stage() -> None:
         for given, chosen in ((None, None), (3, None), ("auto", None), ("auto", 2))
     ]
     assert threads == [1.0, 3.0, 4.0, 2.0]
+
+
+def test_parallelism_is_what_the_plan_says_and_what_ran() -> None:
+    told = [
+        parallelism_text(stage_rows(record(stages=(stage,)))[0])
+        for given, chosen in ((None, None), (None, 1), (None, 2), (3, None), (3, 3), ("auto", 2))
+        for stage in [StageRecord("m", "map", "transform", parallelism=given, parallelism_chosen=chosen)]
+    ]
+    assert told == ["–", "–", "2", "3", "3", "auto: 2"]  # noqa: RUF001
+
+
+def test_stages_that_lack_the_same_for_the_same_reason_share_a_sentence() -> None:
+    lacks = {
+        "read": {"cpu_s": "it waits", "bytes_in": "it forgets", "elements": "it forgets"},
+        "map": {"cpu_s": "no counters"},
+        "batch": {"cpu_s": "no counters"},
+    }
+    run = record(stages=tuple(StageRecord(name, "map", "transform", absent=absent) for name, absent in lacks.items()))
+    assert absences(run) == (
+        "read: cpu_s is not known, it waits",
+        "read: bytes_in, elements are not known, it forgets",
+        "map, batch: cpu_s is not known, no counters",
+    )
+    assert absences(run, ("elements",)) == ("read: elements is not known, it forgets",)

@@ -29,7 +29,7 @@ def figures(stalls: dict[str, float], **changes: Any) -> Account:
         pipelined_bound_s=5.0,
         overlap_efficiency=0.5,
         stalls=stalls,
-        scaled_from=1.0,
+        traced_share=1.0,
     )
     return replace(known, **changes)
 
@@ -201,11 +201,6 @@ class TestAdvice:
         assert advise(case("extract", read, source=SourceInfo("unknown", "gs"))) == ()
         parallel = replace(read, kind="interleave", parallelism="auto")
         assert advise(case("extract", parallel)) == ()
-
-    def test_waiting_for_storage(self) -> None:
-        read = StageRecord("read", "interleave", "extract", work_s=10.0, cpu_s=1.0, parallelism="auto")
-        (text,) = advise(case("extract", read))
-        assert text.startswith("read waits for storage: only 10 % of its work is on a core")
 
     def test_slow_copy(self) -> None:
         steps = steps_of([(0.0, 0.01, 0.03, 0.07), (0.07, 0.08, 0.1, 0.14)])

@@ -129,4 +129,5 @@ def test_equal_plans_have_no_difference() -> None:
 
 def test_auto_is_shown_as_such_and_minus_one_is_not_a_number() -> None:
     assert "cycle_length=AUTO" in plan_text(files(Interleave(cycle_length=AUTO)))
+    assert "num_parallel_calls=AUTO" in plan_text(files(Batch(batch_size=2, num_parallel_calls=AUTO)))
     assert fingerprint(files(Interleave(cycle_length=AUTO))) == fingerprint(files(Interleave()))

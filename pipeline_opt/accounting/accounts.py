@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from pipeline_opt.accounting.intervals import covered, intersect, span, total, union
+from pipeline_opt.accounting.once import once
 from pipeline_opt.accounting.phases import PhaseWork, Scale, read_scale, scale_phase
 from pipeline_opt.accounting.stalls import charge_stalls
 from pipeline_opt.accounting.timeline import Timeline, read_timeline
@@ -46,7 +47,7 @@ class Account:
         pipelined_bound_s: What perfect overlap would take with the same resources; see `pipelined_bound`.
         overlap_efficiency: The bound over the wall, at most 1.
         stalls: Seconds in which the consumer does not compute, by cause; see `charge_stalls`.
-        scaled_from: The share of the wall that trace windows cover, 0 to 1.
+        traced_share: The share of the wall that trace windows cover, 0 to 1.
         window_slowdown: How much longer steps take inside the windows than outside, as a ratio; None if unknown.
         notes: Sentences on what was scaled, left out or could not be known.
     """
@@ -65,11 +66,12 @@ class Account:
     pipelined_bound_s: float | None
     overlap_efficiency: float | None
     stalls: dict[str, float]
-    scaled_from: float
+    traced_share: float
     window_slowdown: float | None = None
     notes: tuple[str, ...] = field(default=())
 
 
+@once
 def account(record: Record) -> Account:
     """Do the sums of a run. Exact for load, train, waits and rates; scaled from the windows for extract and transform."""
     timeline = read_timeline(record)
@@ -79,7 +81,7 @@ def account(record: Record) -> Account:
     phases = _phases(record, timeline, host)
     works = [phases[phase].work_s for phase in PHASES]
     bound = pipelined_bound(record, timeline, host) if host else None
-    consumed = record.consumer.kind != "none"
+    consumed = record.has_consumer
     elements_per_s, bytes_per_s, utilization = _steady_state(record, timeline)
     return Account(
         phases=phases,
@@ -96,7 +98,7 @@ def account(record: Record) -> Account:
         pipelined_bound_s=bound,
         overlap_efficiency=bound / wall if bound is not None and wall > 0 else None,
         stalls=charge_stalls(record, timeline),
-        scaled_from=total(timeline.windows) / wall if wall > 0 else 0.0,
+        traced_share=total(timeline.windows) / wall if wall > 0 else 0.0,
         window_slowdown=scale.slowdown if scale else None,
         notes=tuple(_notes(timeline, scale)),
     )
@@ -157,7 +159,7 @@ def _within(start: Floats, end: Floats, timeline: Timeline) -> float:
 
 def _steady_state(record: Record, timeline: Timeline) -> tuple[float | None, float | None, float | None]:
     """Elements a second, bytes a second, and the percentage of time that trains."""
-    steps, skipped = record.steps, max(1, record.warmup)
+    steps, skipped = record.steps, record.skipped
     if len(steps) <= skipped:
         return None, None, None
     begin, end = float(timeline.step_end[skipped - 1]), float(timeline.step_end[-1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline_opt.accounting.intervals import Spans, intersect, span, subtract, union
+from pipeline_opt.accounting.once import once
 from pipeline_opt.record import Floats, Record
 
 
@@ -34,7 +35,13 @@ class Timeline:
     first_batch: Spans
     epochs: tuple[int, ...]
 
+    @property
+    def step_s(self) -> Floats:
+        """Seconds of each step."""
+        return self.step_end - self.step_start
 
+
+@once
 def read_timeline(record: Record) -> Timeline:
     """Cut the time of a run."""
     steps, wall = record.steps, record.wall_s

@@ -23,12 +23,12 @@ from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.record import Record
+from pipeline_opt.reports.info_variants import headline, variant_rows
 from pipeline_opt.sources import Images
 from pipeline_opt.stages import Map
 from pipeline_opt.summary import benchmark_summary
 
 terminal = lazy_module("pipeline_opt.reports.terminal")
-page = lazy_module("pipeline_opt.reports.page")
 synth = lazy_module("pipeline_opt.synth")
 
 EXAMPLES: Final = (
@@ -174,6 +174,6 @@ def show(output: Output, runs: Mapping[str, Record]) -> None:
     output.show(terminal.comparison_renderable(runs))
     output.line()
     if len(runs) > 1:
-        output.text(page.headline(page.compare_rows(runs)))
+        output.text(headline(variant_rows(runs)))
     output.show(terminal.summary_renderable(runs[main], main))
     output.line()

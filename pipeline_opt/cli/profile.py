@@ -116,7 +116,7 @@ def _measure(pipeline: Pipeline, measuring: Measuring, results: Results) -> None
 
 def show(output: Output, runs: Mapping[str, Record]) -> None:
     """Print one run: the verdict with its numbers, and what every stage costs."""
-    record = runs[NAME]
-    output.show(terminal.summary_renderable(record, NAME))
+    ((name, record),) = runs.items()
+    output.show(terminal.summary_renderable(record, name))
     output.show(terminal.stage_renderable(record))
     output.line()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from pipeline_opt.cli import benchmark
+from pipeline_opt.cli import benchmark, profile
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
 from pipeline_opt.cli.results import report_files, say_written, write_reports
 from pipeline_opt.cli.run_files import first_of_each, load_variants
-from pipeline_opt.lazy import lazy_module
-from pipeline_opt.record import Record
 from pipeline_opt.summary import benchmark_summary, summary
-
-terminal = lazy_module("pipeline_opt.reports.terminal")
 
 EXAMPLES: Final = (
     "pipeline-opt report runs/benchmark-photos",
@@ -35,33 +31,19 @@ def run(
 ) -> None:
     """Make tables, figures and the page from run files.
 
-    Nothing is measured, and TensorFlow is not needed. The first run is what the others are compared with.
+    Nothing is measured, and TensorFlow is not needed. The first run is what the others are compared with. The numbers of
+    --json are those of profile for one run, those of benchmark for several.
     """
     json_out = JsonFile(json_file, force=force)
     records = first_of_each(load_variants(runs))
     main = list(records)[-1]
     folder = Folder(out, derived_name("report", runs), report_files(list(records), main), json_out, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
-    numbers = numbers_of(records)
-    show(output, records)
+    several = len(records) > 1
+    numbers = benchmark_summary(records) if several else summary(records[main])
+    (benchmark if several else profile).show(output, records)
     json_out.write(numbers)
     try:
         write_reports(folder, records, main, numbers, "Input pipeline report")
     finally:
         say_written(output, folder)
-
-
-def numbers_of(records: dict[str, Record]) -> dict[str, Any]:
-    """What `--json` writes: as `profile` does for one run, as `benchmark` does for several."""
-    return benchmark_summary(records) if len(records) > 1 else summary(next(iter(records.values())))
-
-
-def show(output: Output, records: dict[str, Record]) -> None:
-    """Print the runs."""
-    if len(records) > 1:
-        benchmark.show(output, records)
-    else:
-        for name, record in records.items():
-            output.show(terminal.summary_renderable(record, name))
-            output.show(terminal.stage_renderable(record))
-    output.line()

@@ -11,7 +11,6 @@ from pipeline_opt.record import Record, StageRecord
 from pipeline_opt.reports import units
 from pipeline_opt.reports.batches import is_sequential
 from pipeline_opt.reports.stage_costs import work_in
-from pipeline_opt.reports.timeline import has_consumer
 
 MOST: Final = 2
 FULL: Final = 0.85
@@ -73,7 +72,7 @@ def _sequential_map(case: Case) -> str | None:
 
 def _no_prefetch(case: Case) -> str | None:
     stages = case.record.stages
-    if not has_consumer(case.record) or not stages or any(stage.kind in _PREFETCHES for stage in stages):
+    if not case.record.has_consumer or not stages or any(stage.kind in _PREFETCHES for stage in stages):
         return None
     if len(case.record.intervals) and not is_sequential(case.record):
         return None
@@ -87,19 +86,6 @@ def _no_prefetch(case: Case) -> str | None:
     elif figures.accelerator_idle_s is not None:
         gain = f" ({units.seconds(figures.accelerator_idle_s)} idle)"
     return f"Nothing is made ready while the accelerator computes{gain}: end the pipeline with prefetch(AUTO)."
-
-
-def _storage_latency(case: Case) -> str | None:
-    stage = case.stage
-    if case.cause != "extract" or stage is None or not stage.work_s or stage.cpu_s is None:
-        return None
-    on_core = stage.cpu_s / stage.work_s
-    if on_core >= 0.5 or not _is_parallel(stage):
-        return None
-    return (
-        f"{stage.name} waits for storage: only {units.percent(100 * on_core)} of its work is on a core; reading more "
-        "files at a time (a larger cycle_length) hides the wait."
-    )
 
 
 def _slow_copy(case: Case) -> str | None:
@@ -198,7 +184,6 @@ RULES: Final[tuple[Callable[[Case], str | None], ...]] = (
     _sequential_map,
     _no_prefetch,
     _slow_copy,
-    _storage_latency,
     _cores_full,
     _fixed_parallelism,
     _hand_over,

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline_opt.accounting.intervals import Spans, covered, total, union
+from pipeline_opt.accounting.timeline import read_timeline
 from pipeline_opt.record import PHASES, Floats, Record, Window
+from pipeline_opt.reports.phases import phase_intervals
 from pipeline_opt.reports.spans import Span, clip, gaps, pairs
 from pipeline_opt.reports.stage_costs import batch_size, batch_wise, work_in
-from pipeline_opt.reports.timeline import phase_intervals, window_set
 
 SEQUENTIAL = 0.02
 """Below this ratio of work while the consumer computes to work while it waits, nothing overlaps."""
@@ -49,7 +50,7 @@ def host_blocks(record: Record, phase: str, span: Span) -> tuple[Block, ...]:
 
 def is_sequential(record: Record) -> bool:
     """Whether the host works only while the consumer waits; False where the record cannot tell."""
-    windows, waits = window_set(record), union(record.steps.wait_start, record.steps.wait_end)
+    windows, waits = read_timeline(record).windows, union(record.steps.wait_start, record.steps.wait_end)
     watched_wait = float(covered(*waits, windows).sum())
     elsewhere = total(windows) - watched_wait
     if watched_wait <= 0 or elsewhere <= 0.02 * watched_wait:
@@ -127,21 +128,16 @@ def _cumulative(start: Floats, end: Floats) -> tuple[Floats, Floats]:
 def _batches_made(record: Record, stage: int | None, window: Window) -> tuple[Floats, Floats]:
     """Times in a window, its start and end among them, and how many batches the phase had made by then.
 
-    From the sampled counts of the stage's elements where there are any. Else what was delivered by then plus what was
-    made in excess at the end of the run: buffers that are full stay so, and empty ones too.
+    What was delivered by then plus what was made in excess at the end of the run: buffers that are full stay so, and
+    empty ones too.
     """
-    name = None if stage is None else record.stages[stage].name
-    counted = next((k for k in record.knobs if k.stage == name and k.knob == "elements"), None)
     ends = np.concatenate(([0.0], record.steps.wait_end))
-    if stage is not None and counted is not None and len(counted.value) and np.all(np.diff(counted.value) >= 0):
-        times, made = counted.time_s, counted.value / _per_batch(record, stage)
-    else:
-        total = None if stage is None else record.stages[stage].elements
-        lead = max(0.0, total / _per_batch(record, stage) - len(record.steps)) if stage is not None and total else 0.0
-        every = np.unique(np.append(np.arange(0, len(ends), ANCHOR), len(ends) - 1))
-        times, made = ends[every], every + lead * (every > 0)
+    total = None if stage is None else record.stages[stage].elements
+    lead = max(0.0, total / _per_batch(record, stage) - len(record.steps)) if stage is not None and total else 0.0
+    every = np.unique(np.append(np.arange(0, len(ends), ANCHOR), len(ends) - 1))
+    times, made = ends[every], every + lead * (every > 0)
     at = np.concatenate(([window.start_s], times[(times > window.start_s) & (times < window.end_s)], [window.end_s]))
-    # Nothing can be delivered before it is made: counts are sampled a few times a second and lag behind.
+    # Nothing can be delivered before it is made: between two anchors the consumer may be ahead of the line through them.
     delivered = np.floor(np.interp(at, ends, np.arange(len(ends))))
     return at, np.maximum.accumulate(np.maximum(np.interp(at, times, made), delivered))
 

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pipeline_opt.accounting.timeline import read_timeline
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import Floats, Ints, Record
 from pipeline_opt.reports import units
-from pipeline_opt.reports.timeline import step_ends
 
 RESAMPLES: Final = 2000
 FEWEST_STEPS: Final = 8
@@ -90,10 +90,9 @@ def utilization(records: Sequence[Record]) -> Estimate | None:
     """Accelerator utilization in percent, likewise; None where nothing trains."""
     side = []
     for record in records:
-        elements, seconds = steady_steps(record)
-        trained = (record.steps.train_end - record.steps.train_start)[len(record.steps) - len(elements) :]
+        trained = (record.steps.train_end - record.steps.train_start)[record.skipped :]
         if trained.sum() > 0:
-            side.append((100 * trained, seconds))
+            side.append((100 * trained, steady_steps(record)[1]))
     if not side:
         return None
     found = _estimate([side])
@@ -102,8 +101,7 @@ def utilization(records: Sequence[Record]) -> Estimate | None:
 
 def steady_steps(record: Record) -> tuple[Floats, Floats]:
     """Elements and seconds of each step after the warm-up, the first step always left out."""
-    first = max(1, record.warmup)
-    return record.steps.elements[first:].astype(np.float64), np.diff(step_ends(record))[first - 1 :]
+    return record.steps.elements[record.skipped :].astype(np.float64), read_timeline(record).step_s[record.skipped :]
 
 
 def _steps_of(records: Sequence[Record], name: str) -> Side:
@@ -114,7 +112,7 @@ def _steps_of(records: Sequence[Record], name: str) -> Side:
         if not elements.sum() > 0 or not seconds.sum() > 0:
             raise UsageError(
                 f"compare: a run of the {name} ({record.created}) has {units.plural(len(record.steps), 'step')}, none "
-                f"of them after its warm-up; valid: at least {units.plural(max(1, record.warmup) + 1, 'step')}"
+                f"of them after its warm-up; valid: at least {units.plural(record.skipped + 1, 'step')}"
             )
     return side
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline_opt.accounting import account
 from pipeline_opt.record import Record
-from pipeline_opt.reports.words import CAUSES
+from pipeline_opt.reports.words import MEANINGS
 
 
 class BillItem(NamedTuple):
@@ -32,7 +32,7 @@ def bill_info(record: Record) -> BillInfo:
     stalls = {cause: seconds for cause, seconds in account(record).stalls.items() if seconds > 0}
     wall = record.wall_s
     items = tuple(
-        BillItem(cause, seconds, 100 * seconds / wall if wall > 0 else 0.0, CAUSES.get(cause, "other"))
+        BillItem(cause, seconds, 100 * seconds / wall if wall > 0 else 0.0, MEANINGS.get(cause, "other"))
         for cause, seconds in sorted(stalls.items(), key=lambda item: -item[1])
     )
     return BillInfo(items, sum(stalls.values()), wall, None if items else _reason(record))

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipeline_opt.record import KnobSeries, Record
+from pipeline_opt.record import Ints, KnobSeries, Record
 from pipeline_opt.reports.palette import NEUTRAL, phase_color
 
 MOST_ROWS: Final = 10
@@ -42,16 +42,16 @@ class KnobsInfo(NamedTuple):
 
 
 def knobs_info(record: Record) -> KnobsInfo:
-    """The knobs that AUTOTUNE holds or that changed. Counts of elements are left out: they only ever rise."""
+    """The knobs that AUTOTUNE holds or that changed."""
     phases = {stage.name: stage.phase for stage in record.stages}
     rows: dict[tuple[str, str], list[KnobSeries]] = {}
     for series in record.knobs:
-        if series.knob != "elements" and len(series.value):
+        if len(series.value):
             key = (series.stage, "buffer" if series.knob in BUFFER else series.knob)
             rows.setdefault(key, []).append(series)
-    telling = {key: found for key, found in rows.items() if any(s.tuned or _changes(s) for s in found)}
+    telling = {key: found for key, found in rows.items() if any(s.tuned or _moves(s) for s in found)}
     # What never moved says least, so it goes first when there is no room for all.
-    kept = sorted(telling, key=lambda key: not any(_changes(s) for s in telling[key]))[:MOST_ROWS]
+    kept = sorted(telling, key=lambda key: not any(_moves(s) for s in telling[key]))[:MOST_ROWS]
     drawn = tuple(
         KnobRow(stage, knob, phase_color(phases[stage]) if stage in phases else NEUTRAL, _lines(found, record.wall_s))
         for (stage, knob), found in telling.items()
@@ -60,7 +60,13 @@ def knobs_info(record: Record) -> KnobsInfo:
     return KnobsInfo(drawn, record.wall_s, len(telling) - len(kept), None if drawn else _reason(record))
 
 
-def _changes(series: KnobSeries) -> bool:
+def changes(series: KnobSeries, most: int) -> Ints:
+    """The samples at which the value is a new one, the first among them; thinned out evenly to `most` of them."""
+    kept = np.flatnonzero(np.concatenate(([True], np.diff(series.value) != 0)))
+    return kept[:: max(1, -(-len(kept) // most))]
+
+
+def _moves(series: KnobSeries) -> bool:
     return bool(np.ptp(series.value) > 0)
 
 
@@ -71,12 +77,10 @@ def _lines(found: list[KnobSeries], end_s: float) -> tuple[KnobLine, ...]:
 
 def _line(series: KnobSeries, end_s: float) -> KnobLine:
     """The points at which the value changes, thinned out where there are too many to see."""
-    time, value = series.time_s, series.value
-    kept = np.flatnonzero(np.concatenate(([True], np.diff(value) != 0)))
-    kept = kept[:: max(1, -(-len(kept) // MOST_POINTS))]
-    times, values = time[kept].tolist(), value[kept].tolist()
+    kept = changes(series, MOST_POINTS)
+    times, values = series.time_s[kept].tolist(), series.value[kept].tolist()
     if times[-1] < end_s:
-        times, values = [*times, end_s], [*values, float(value[-1])]
+        times, values = [*times, end_s], [*values, float(series.value[-1])]
     return KnobLine(series.knob, tuple(times), tuple(values), series.knob == "buffered_elements")
 
 

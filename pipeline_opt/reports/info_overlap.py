@@ -7,21 +7,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipeline_opt.accounting import account
+from pipeline_opt.accounting import Account, account
 from pipeline_opt.accounting.intervals import measure, total
+from pipeline_opt.accounting.timeline import read_timeline
 from pipeline_opt.errors import UsageError
 from pipeline_opt.record import Record
 from pipeline_opt.reports.batches import Block, host_blocks
+from pipeline_opt.reports.phases import HOST, phase_intervals, phase_set, phases_of
 from pipeline_opt.reports.spans import Span, coverage, gaps, pairs, within
-from pipeline_opt.reports.timeline import (
-    HOST,
-    has_consumer,
-    phase_intervals,
-    phase_set,
-    phases_of,
-    step_seconds,
-    window_set,
-)
 
 FEW_STEPS: Final = 12
 """A run of up to so many steps is shown whole; of a longer one, some steps in steady state."""
@@ -61,11 +54,7 @@ class Panel(NamedTuple):
     idle_percent: float | None
     delivered: tuple[tuple[int, float], ...]
     strip: Strip | None
-    steps: int
-    wall_s: float
-    utilization_percent: float | None
-    elements_per_s: float | None
-    traced_share: float
+    figures: Account
     partial: bool
 
 
@@ -105,7 +94,7 @@ def overlap_info(records: Mapping[str, Record], span: Span | None = None) -> Ove
         length = _common_length(list(records.values()))
         spans = {name: _steady_span(record, length) for name, record in records.items()}
     panels = tuple(_panel(name, record, spans[name], strip=not whole) for name, record in records.items())
-    seen = any(panel.steps or any(lane.blocks for lane in panel.lanes) for panel in panels)
+    seen = any(panel.figures.steps or any(lane.blocks for lane in panel.lanes) for panel in panels)
     return OverlapInfo(
         panels,
         length_s=max(end - start for start, end in spans.values()),
@@ -115,8 +104,7 @@ def overlap_info(records: Mapping[str, Record], span: Span | None = None) -> Ove
 
 
 def _panel(name: str, record: Record, span: Span, *, strip: bool) -> Panel:
-    figures = account(record)
-    consumer = has_consumer(record)
+    consumer = record.has_consumer
     lanes = tuple(_lane(record, phase, span) for phase in phases_of(record))
     end = min(span[1], record.wall_s)
     idle = gaps(phase_set(record, "train"), span[0], end)
@@ -133,11 +121,7 @@ def _panel(name: str, record: Record, span: Span, *, strip: bool) -> Panel:
         idle_percent=100 * idle_s / shown if consumer and shown > 0 else None,
         delivered=delivered,
         strip=_strip(record) if strip else None,
-        steps=len(record.steps),
-        wall_s=record.wall_s,
-        utilization_percent=figures.utilization_percent,
-        elements_per_s=figures.elements_per_s,
-        traced_share=record.traced_share,
+        figures=account(record),
         partial=record.partial,
     )
 
@@ -146,7 +130,7 @@ def _lane(record: Record, phase: str, span: Span) -> Lane:
     busy_s = total(within(phase_set(record, phase), *span))
     if phase not in HOST:
         return Lane(phase, _step_blocks(record, phase, span), busy_s, ())
-    untraced = pairs(gaps(window_set(record), span[0], min(span[1], record.wall_s)))
+    untraced = pairs(gaps(read_timeline(record).windows, span[0], min(span[1], record.wall_s)))
     return Lane(phase, host_blocks(record, phase, span), busy_s, untraced)
 
 
@@ -161,7 +145,7 @@ def _strip(record: Record) -> Strip | None:
     if record.wall_s <= 0:
         return None
     edges = np.linspace(0.0, record.wall_s, BINS + 1)
-    traced = coverage(window_set(record), edges)
+    traced = coverage(read_timeline(record).windows, edges)
     shares: dict[str, tuple[float | None, ...]] = {}
     for phase in phases_of(record):
         share = coverage(phase_set(record, phase), edges)
@@ -174,12 +158,19 @@ def _is_short(record: Record) -> bool:
     """Whether all steps can be told apart on one axis from the start of the run to its end."""
     if len(record.steps) <= 3:
         return True
-    return len(record.steps) <= FEW_STEPS and record.wall_s <= 2 * FEW_STEPS * float(np.median(step_seconds(record)))
+    return len(record.steps) <= FEW_STEPS and record.wall_s <= 2 * FEW_STEPS * _usual_step_s(record)
+
+
+def _usual_step_s(record: Record) -> float:
+    """Seconds of the median step after the warm-up; of all steps where there are none after it."""
+    every = read_timeline(record).step_s
+    steady = every[record.skipped :]
+    return float(np.median(steady if len(steady) else every))
 
 
 def _common_length(records: list[Record]) -> float:
     """Seconds that show some 8 steps of a typical variant, 3 of the slowest and no more than 24 of the fastest."""
-    steps = [float(np.median(step_seconds(record))) for record in records if len(record.steps)]
+    steps = [_usual_step_s(record) for record in records if len(record.steps)]
     wanted = 8 * float(np.exp(np.mean(np.log(np.maximum(steps, 1e-9)))))
     length = max(min(wanted, 24 * min(steps)), 3 * max(steps))
     return max(min(length, max(record.wall_s for record in records)), 1e-9)
@@ -188,12 +179,12 @@ def _common_length(records: list[Record]) -> float:
 def _steady_span(record: Record, length: float) -> Span:
     """`length` seconds from the start of a step: after the warm-up, traced if possible, as idle as the whole run."""
     steps = record.steps
-    first = min(max(1, record.warmup), max(0, len(steps) - 1))
+    first = min(record.skipped, max(0, len(steps) - 1))
     starts = steps.wait_start[first:]
     starts = starts[starts + length <= record.wall_s + 1e-9]
     if not len(starts):
         return max(0.0, record.wall_s - length), max(record.wall_s, length)
-    traced, busy = measure(window_set(record)), measure(phase_set(record, "train"))
+    traced, busy = measure(read_timeline(record).windows), measure(phase_set(record, "train"))
     seen = traced(starts + length) - traced(starts)
     starts = starts[seen >= seen.max() - 1e-9]
     begun = float(steps.wait_start[first])

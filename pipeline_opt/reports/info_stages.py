@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from pipeline_opt.record import Record, StageRecord
-from pipeline_opt.reports.stage_costs import batch_size, batch_wise
+from pipeline_opt.reports.stage_costs import batch_size, batch_wise, cost_us
 
 TOP_OPS: Final = 4
 
@@ -60,15 +60,6 @@ def stages_info(record: Record) -> StagesInfo:
     )
     reason = None if bars else "no stage's cost is known: the run was too short, or neither traced nor sampled"
     return StagesInfo(bars, unknown, reason)
-
-
-def cost_us(stage: StageRecord) -> float | None:
-    """Microseconds of work for what passed through the stage."""
-    if stage.us_per_element is not None:
-        return stage.us_per_element
-    if stage.work_s is not None and stage.elements:
-        return stage.work_s / stage.elements * 1e6
-    return None
 
 
 def _bar(stage: StageRecord, us: float, share: float) -> StageBar:

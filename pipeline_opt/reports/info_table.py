@@ -1,17 +1,13 @@
-"""Rows of the tables: one for each stage, one for each variant."""
+"""Rows of the table of stages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container
 from typing import NamedTuple
 
-from pipeline_opt.accounting import account
-from pipeline_opt.accounting.stalls import CAUSES
-from pipeline_opt.errors import UsageError
 from pipeline_opt.record import Record
-from pipeline_opt.reports.info_stages import cost_us
-from pipeline_opt.reports.stage_costs import batch_wise, total_work
-from pipeline_opt.summary import speedup
+from pipeline_opt.reports import units
+from pipeline_opt.reports.stage_costs import batch_wise, cost_us, total_work
 
 
 class StageRow(NamedTuple):
@@ -32,27 +28,6 @@ class StageRow(NamedTuple):
     buffer_fill: float | None
     bytes_in: int | None
     bytes_out: int | None
-
-
-class VariantRow(NamedTuple):
-    """One variant; `speedup` is to the first one, times are seconds, stalls are by cause."""
-
-    variant: str
-    steps: int
-    elements: int
-    wall_s: float
-    first_batch_s: float | None
-    elements_per_s: float | None
-    bytes_per_s: float | None
-    speedup: float | None
-    utilization_percent: float | None
-    accelerator_idle_s: float | None
-    sequential_s: float | None
-    pipelined_bound_s: float | None
-    overlap_efficiency: float | None
-    stalls: dict[str, float]
-    traced_percent: float
-    partial: bool
 
 
 def stage_rows(record: Record) -> tuple[StageRow, ...]:
@@ -80,40 +55,24 @@ def stage_rows(record: Record) -> tuple[StageRow, ...]:
     )
 
 
-def compare_rows(records: Mapping[str, Record]) -> tuple[VariantRow, ...]:
-    """One row a variant, in the order given.
+def parallelism_text(row: StageRow) -> str:
+    """What the plan says and, after a colon, what ran where that differs: `4`, `auto: 2`."""
+    if row.parallelism is None:
+        return units.ABSENT if row.chosen in (None, 1) else f"{row.chosen}"
+    if row.chosen is None or row.chosen == row.parallelism:
+        return str(row.parallelism)
+    return f"{row.parallelism}: {row.chosen}"
 
-    Raises:
-        UsageError: there are no records.
-    """
-    if not records:
-        raise UsageError("compare: no runs given; valid: one or more")
-    figures = {name: account(record) for name, record in records.items()}
-    first = next(iter(records.values()))
+
+def absences(record: Record, fields: Container[str] | None = None) -> tuple[str, ...]:
+    """What is not known of the stages, of some fields or of all, and why; stages that lack the same share a sentence."""
+    stages: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for stage in record.stages:
+        lacking = {field: why for field, why in stage.absent.items() if fields is None or field in fields}
+        for reason in dict.fromkeys(lacking.values()):
+            unknown = tuple(field for field, why in lacking.items() if why == reason)
+            stages.setdefault((unknown, reason), []).append(stage.name)
     return tuple(
-        VariantRow(
-            variant=name,
-            steps=each.steps,
-            elements=each.elements,
-            wall_s=each.wall_s,
-            first_batch_s=each.first_batch_s,
-            elements_per_s=each.elements_per_s,
-            bytes_per_s=each.bytes_per_s,
-            speedup=speedup(records[name], first),
-            utilization_percent=each.utilization_percent,
-            accelerator_idle_s=each.accelerator_idle_s,
-            sequential_s=each.sequential_s,
-            pipelined_bound_s=each.pipelined_bound_s,
-            overlap_efficiency=each.overlap_efficiency,
-            stalls=dict(each.stalls),
-            traced_percent=100 * records[name].traced_share,
-            partial=records[name].partial,
-        )
-        for name, each in figures.items()
+        f"{', '.join(names)}: {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known, {reason}"
+        for (unknown, reason), names in stages.items()
     )
-
-
-def causes_in(rows: tuple[VariantRow, ...]) -> tuple[str, ...]:
-    """The causes that some variant was stalled by, in a fixed order."""
-    present = {cause for row in rows for cause in row.stalls}
-    return (*(c for c in CAUSES if c in present), *sorted(present - set(CAUSES)))

@@ -20,11 +20,11 @@ from pipeline_opt.reports.info_compare import compare_info
 from pipeline_opt.reports.info_knobs import knobs_info
 from pipeline_opt.reports.info_overlap import overlap_info
 from pipeline_opt.reports.info_stages import stages_info
-from pipeline_opt.reports.info_table import StageRow, VariantRow, compare_rows, stage_rows
+from pipeline_opt.reports.info_table import StageRow, absences, parallelism_text, stage_rows
+from pipeline_opt.reports.info_variants import headline, variant_rows
 from pipeline_opt.reports.palette import cause_color, phase_color
 from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_stages, to_png, to_svg
-from pipeline_opt.reports.timeline import has_consumer
-from pipeline_opt.reports.verdict import Verdict, judge, main_cause
+from pipeline_opt.reports.verdict import Verdict, judge
 from pipeline_opt.reports.words import GLOSSARY
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _FILTERS: Final[dict[str, Callable[[Any], str]]] = {
     "ratio": units.ratio,
     "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
     "keep": lambda text: text.replace(" %", "\u00a0%"),
+    "parallelism": parallelism_text,
     "phase_color": phase_color,
     "cause_color": cause_color,
 }
@@ -93,33 +94,19 @@ def page(records: Mapping[str, Record], title: str = "Input pipeline report") ->
     if not records:
         raise UsageError("page: no runs given; valid: one or more")
     sections = [_section(name, record, f"run{i}") for i, (name, record) in enumerate(records.items(), 1)]
-    overlap, several = overlap_info(records), len(records) > 1
+    overlap, variants, several = overlap_info(records), variant_rows(records), len(records) > 1
     return _template().render(
         title=title,
         sections=sections,
         overlap_figure=_drawing(plot_overlap(overlap), "overlap", overlap.reason),
         compare_figure=_compare_figure(records) if several else None,
         compared=_compared(records) if several else (),
-        variants=_variants(compare_rows(records)) if several else (),
-        headline=headline(compare_rows(records)) if several else sections[0].verdict.sentence,
+        variants=variants,
+        headline=headline(variants) if several else sections[0].verdict.sentence,
         glossary=GLOSSARY,
         created=next(iter(records.values())).created,
         version=next(iter(records.values())).version,
     )
-
-
-def headline(rows: tuple[VariantRow, ...]) -> str:
-    """The sentence that a comparison comes down to: the fastest variant against the first."""
-    first, best = rows[0], max(rows, key=lambda row: row.speedup or 0.0)
-    if best.speedup is None:
-        return "The variants cannot be compared: no steady state was reached."
-    if best is first:
-        return f"{first.variant} is the fastest, with {units.rate(first.elements_per_s)}."
-    gain = f"{best.variant} gives {units.ratio(best.speedup)} the throughput of {first.variant}"
-    if first.utilization_percent is None or best.utilization_percent is None:
-        return f"{gain}: {units.rate(best.elements_per_s)}."
-    waits = [units.percent(100 - (row.utilization_percent or 0.0)) for row in (best, first)]
-    return f"{gain}: the accelerator waits {waits[0]} of the time, not {waits[1]}."
 
 
 def _template() -> jinja2.Template:
@@ -148,18 +135,14 @@ def _section(name: str, record: Record, anchor: str) -> Section:
         plan=record.pipeline_text,
         toml=record.toml,
         facts=_facts(record),
-        absent=tuple(
-            f"{stage.name}: {field} is not known, {reason}"
-            for stage in record.stages
-            for field, reason in stage.absent.items()
-        ),
+        absent=absences(record),
         notes=tuple(dict.fromkeys((*record.notes, *figures.notes))),
     )
 
 
 def _cards(record: Record, figures: Account) -> tuple[Card, ...]:
     cards = []
-    if has_consumer(record):
+    if record.has_consumer:
         used, idle = figures.utilization_percent, figures.accelerator_idle_s
         cards += [
             Card("accelerator utilization", units.percent(used), "AU: computing, without the first step"),
@@ -175,9 +158,9 @@ def _cards(record: Record, figures: Account) -> tuple[Card, ...]:
     if figures.overlap_efficiency is not None:
         bound = f"perfect overlap would take {units.seconds(figures.pipelined_bound_s)}"
         cards.append(Card("overlap efficiency", units.percent(100 * figures.overlap_efficiency), bound))
-    if figures.scaled_from < 0.995:
-        hint = "extract and transform are scaled from it" if figures.scaled_from else "extract and transform unknown"
-        cards.append(Card("traced", units.percent(100 * figures.scaled_from), f"of the run: {hint}"))
+    if figures.traced_share < 0.995:
+        hint = "extract and transform are scaled from it" if figures.traced_share else "extract and transform unknown"
+        cards.append(Card("traced", units.percent(100 * figures.traced_share), f"of the run: {hint}"))
     return tuple(cards)
 
 
@@ -215,11 +198,6 @@ def _compared(records: Mapping[str, Record]) -> tuple[tuple[str, str, str], ...]
         else:
             found.append((name, result.verdict.replace("the throughput", f"the throughput of {first}"), result.basis))
     return tuple(found)
-
-
-def _variants(rows: tuple[VariantRow, ...]) -> tuple[tuple[VariantRow, str | None], ...]:
-    """Each variant with the cause of most of its waiting."""
-    return tuple((row, main_cause(row.stalls)) for row in rows)
 
 
 def _compare_figure(records: Mapping[str, Record]) -> Drawing:

@@ -10,15 +10,14 @@ from typing import Final
 PHASE_COLORS: Final = {"extract": "#0072B2", "transform": "#E69F00", "load": "#009E73", "train": "#CC79A7"}
 
 CAUSE_COLORS: Final = {
-    "extract": PHASE_COLORS["extract"],
-    "transform": PHASE_COLORS["transform"],
-    "load": PHASE_COLORS["load"],
+    **PHASE_COLORS,
     "fill": "#56B4E9",
     "refill": "#F0E442",
     "teardown": "#D55E00",
     "overhead": "#8C8C8C",
     "unattributed": "#C4C4C4",
 }
+"""Of the parts of a run's time: training, and the causes of waiting."""
 
 NEUTRAL: Final = "#8C8C8C"
 """For what has no phase, or is not known."""
@@ -30,7 +29,7 @@ def phase_color(phase: str) -> str:
 
 
 def cause_color(cause: str) -> str:
-    """The colour of a stall's cause; grey for one that is not known."""
+    """The colour of a stall's cause, or of training; grey for one that is not known."""
     return CAUSE_COLORS.get(cause, NEUTRAL)
 
 

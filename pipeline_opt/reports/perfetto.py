@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline_opt.accounting import account
 from pipeline_opt.record import PHASES, Floats, Intervals, KnobSeries, Record
-from pipeline_opt.reports.timeline import HOST, phases_of
+from pipeline_opt.reports.info_knobs import changes
+from pipeline_opt.reports.phases import HOST, phases_of
 
 MOST_EVENTS: Final = 200_000
-"""Of intervals, and of steps; what is more is joined to its neighbours, so that the file opens quickly."""
+"""Of intervals, where more are joined to their neighbours; and of steps, where the first are shown. So the file opens quickly."""
 
 MOST_SAMPLES: Final = 2_000
 """Of each counter."""
@@ -49,7 +51,7 @@ def trace_events(record: Record, most_events: int = MOST_EVENTS) -> dict[str, An
             "pipeline": record.pipeline_text,
             "created": record.created,
             "tensorflow": record.environment.tensorflow,
-            "traced_share": round(record.traced_share, 4),
+            "traced_share": round(account(record).traced_share, 4),
             "joined_gaps_up_to_us": round(joined * 1e6, 3),
             "partial": record.partial,
         },
@@ -135,10 +137,7 @@ def _counters(record: Record) -> Iterator[Event]:
 
 
 def _counter(series: KnobSeries) -> Iterator[Event]:
-    """The value where it changes; thinned out evenly where that is too often."""
-    kept = np.flatnonzero(np.concatenate(([True], np.diff(series.value) != 0)))
-    kept = kept[:: max(1, -(-len(kept) // MOST_SAMPLES))]
-    for i in kept.tolist():
+    for i in changes(series, MOST_SAMPLES).tolist():
         at = max(0.0, round(float(series.time_s[i]) * 1e6, 3))
         args = {series.knob: float(series.value[i])}
         yield {

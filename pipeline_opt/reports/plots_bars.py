@@ -29,12 +29,13 @@ def plot_stages(info: StagesInfo) -> Figure:
         return empty_figure(info.reason)
     rows = len(info.bars)
     figure = new_figure(0.95 + 0.52 * rows + 0.2 * bool(info.unknown))
-    scale, unit = _micro_unit(max(bar.us for bar in info.bars))
+    longest = max(bar.us for bar in info.bars)
+    scale, unit = units.axis_unit(longest * 1e-6)
+    scale *= 1e-6
     axes = _axes(figure, left=0.16, right=0.97, above_in=0.35, below_in=0.5 + 0.2 * bool(info.unknown))
-    longest = max(bar.us for bar in info.bars) * scale or 1.0
     for row, bar in enumerate(info.bars):
         _draw_stage(axes, bar, -row, scale)
-    axes.set_xlim(0, 1.2 * longest)
+    axes.set_xlim(0, 1.2 * longest * scale)
     axes.set_ylim(-rows + 0.4, 0.5)
     axes.set_yticks([-row for row in range(rows)], [shortened(bar.stage, 20) for bar in info.bars])
     axes.set_xlabel(f"work for one element, {unit} of thread time")
@@ -43,7 +44,8 @@ def plot_stages(info: StagesInfo) -> Figure:
     handles = [Patch(color=phase_color(phase), label=phase) for phase in phases]
     if any(part.op is not None for bar in info.bars for part in bar.parts):
         handles.append(Patch(facecolor=tint(NEUTRAL, 0.16), edgecolor=NEUTRAL, label="outside its costliest ops"))
-    handles.append(Patch(color=SLATE, label="on a core (cpu)"))
+    if any(bar.cpu_us is not None for bar in info.bars):
+        handles.append(Patch(color=SLATE, label="on a core (cpu)"))
     figure.legend(handles=handles, loc="upper right", ncols=len(handles), bbox_to_anchor=(0.98, 1.0))
     if info.unknown:
         text = "not known: " + "; ".join(f"{shortened(name, 24)} ({reason})" for name, reason in info.unknown)
@@ -75,13 +77,13 @@ def plot_bill(info: BillInfo) -> Figure:
     figure = new_figure(0.95 + 0.34 * len(info.items))
     axes = _axes(figure, left=0.1, right=0.97, above_in=0.35, below_in=0.5)
     longest = max(item.seconds for item in info.items)
-    scale, unit = _micro_unit(1e6 * longest)
+    scale, unit = units.axis_unit(longest)
     for row, item in enumerate(info.items):
         color = cause_color(item.cause)
-        axes.barh(-row, item.seconds * 1e6 * scale, 0.64, color=color, edgecolor=tint(NEUTRAL, 1), linewidth=0.4)
+        axes.barh(-row, item.seconds * scale, 0.64, color=color, edgecolor=tint(NEUTRAL, 1), linewidth=0.4)
         text = f"{units.seconds(item.seconds)}  ·  {units.percent(item.percent)} of the wall time"
-        axes.annotate(text, (item.seconds * 1e6 * scale, -row), (5, 0), textcoords="offset points", va="center")
-    axes.set_xlim(0, 1.45 * longest * 1e6 * scale)
+        axes.annotate(text, (item.seconds * scale, -row), (5, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, 1.45 * longest * scale)
     axes.set_ylim(-len(info.items) + 0.45, 0.55)
     axes.set_yticks([-row for row in range(len(info.items))], [item.cause for item in info.items])
     axes.set_xlabel(f"{unit} that the consumer waited")
@@ -97,39 +99,30 @@ def plot_compare(info: CompareInfo) -> Figure:
     rows = len(info.variants)
     figure = new_figure(1.25 + 0.42 * rows)
     trains = any(variant.utilization for variant in info.variants)
-    ranges = ((0.115, 0.36), (0.405, 0.58), (0.62, 0.975)) if trains else ((0.115, 0.5), None, (0.55, 0.975))
-    axes = [
-        _axes(figure, left=pair[0], right=pair[1], above_in=0.35, below_in=0.8) if pair else None for pair in ranges
-    ]
-    speed, use, split = axes
-    assert speed is not None
-    assert split is not None
+    speed = _axes(figure, left=0.115, right=0.36 if trains else 0.5, above_in=0.35, below_in=0.8)
+    split = _axes(figure, left=0.62 if trains else 0.55, right=0.975, above_in=0.35, below_in=0.8)
+    drawn = [speed, split]
     _draw_estimates(
         speed, [v.throughput for v in info.variants], SLATE, [_speed_label(info, row) for row in range(rows)]
     )
     speed.set_xlabel("elements per second")
-    speed.set_yticks([-row for row in range(rows)], [shortened(v.name, 16) for v in info.variants])
-    if use is not None:
+    if trains:
+        use = _axes(figure, left=0.405, right=0.58, above_in=0.35, below_in=0.8)
+        drawn.append(use)
         labels = [units.percent(v.utilization.value) if v.utilization else "" for v in info.variants]
         _draw_estimates(use, [v.utilization for v in info.variants], PHASE_COLORS["train"], labels)
         use.set_xlim(0, 128)
         use.set_xticks([0, 25, 50, 75, 100])
         use.set_xlabel("accelerator utilization, percent")
     _draw_split(split, info)
-    for each in (speed, use, split):
-        if each is not None:
-            each.set_ylim(-rows + 0.45, 0.55)
-            _finish(each)
-            if each is not speed:
-                each.set_yticks([])
-    causes = _causes(info)
+    for each in drawn:
+        each.set_ylim(-rows + 0.45, 0.55)
+        each.set_yticks([])
+        _finish(each)
+    speed.set_yticks([-row for row in range(rows)], [shortened(v.name, 16) for v in info.variants])
     handles = [
-        Patch(
-            facecolor=cause_color(c) if c != "train" else PHASE_COLORS["train"],
-            edgecolor=LINE,
-            label=c if c == "train" else f"waits: {c}",
-        )
-        for c in causes
+        Patch(facecolor=cause_color(cause), edgecolor=LINE, label=cause if cause == "train" else f"waits: {cause}")
+        for cause in _causes(info)
     ]
     figure.legend(handles=handles, loc="lower right", ncols=7, bbox_to_anchor=(0.985, 0.0), columnspacing=1.2)
     note(speed, _interval_note(info), above_pt=6)
@@ -168,18 +161,17 @@ def _causes(info: CompareInfo) -> list[str]:
 
 def _draw_split(axes: Axes, info: CompareInfo) -> None:
     longest = max((sum(v.seconds_per_element.values()) for v in info.variants), default=0.0) or 1.0
-    scale, unit = _micro_unit(1e6 * longest)
+    scale, unit = units.axis_unit(longest)
     for row, variant in enumerate(info.variants):
         left = 0.0
         for cause in _causes(info):
-            width = variant.seconds_per_element.get(cause, 0.0) * 1e6 * scale
-            color = PHASE_COLORS["train"] if cause == "train" else cause_color(cause)
+            width = variant.seconds_per_element.get(cause, 0.0) * scale
             if width:
-                axes.barh(-row, width, 0.6, left=left, color=color, edgecolor="white", linewidth=0.4)
+                axes.barh(-row, width, 0.6, left=left, color=cause_color(cause), edgecolor="white", linewidth=0.4)
             left += width
         text = units.seconds(sum(variant.seconds_per_element.values()))
         axes.annotate(text, (left, -row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
-    axes.set_xlim(0, 1.22 * longest * 1e6 * scale)
+    axes.set_xlim(0, 1.22 * longest * scale)
     axes.set_xlabel(f"where the time of an element goes, {unit}")
 
 
@@ -200,10 +192,3 @@ def _finish(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
     axes.xaxis.label.set_fontsize(8.5)
-
-
-def _micro_unit(us: float) -> tuple[float, str]:
-    """What to multiply microseconds by so that the largest reads well, and the unit it is then in."""
-    if us >= 2e6:
-        return 1e-6, "seconds"
-    return (1e-3, "milliseconds") if us >= 2e3 else (1.0, "microseconds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from pipeline_opt.reports import units
 from pipeline_opt.reports.info_knobs import KnobRow, KnobsInfo
@@ -46,16 +45,17 @@ def _draw_row(axes: Axes, row: KnobRow) -> None:
             color = row.color if row.color != NEUTRAL else TEXT
             axes.step(line.time_s, line.value, where="post", color=color, linewidth=1.8)
     axes.set_ylim(0, 1.25 * top)
-    axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    axes.set_yticks([0, top], ["0", units.number(top)])
     axes.tick_params(axis="both", labelsize=7.5, length=2)
     axes.grid(axis="y")
-    _label(axes, row.stage, row.knob, x=0.0, offset=-34)
+    _label(axes, row.stage, row.knob)
     last = [f"{'filled' if line.area else 'last'} {units.number(line.value[-1])}" for line in row.lines]
     axes.annotate("\n".join(reversed(last)), (1.0, 0.5), (6, 0), xycoords="axes fraction", textcoords="offset points",
                   va="center", fontsize=8, color=TEXT, annotation_clip=False)  # fmt: skip
 
 
-def _label(axes: Axes, stage: str, knob: str, *, x: float, offset: int) -> None:
+def _label(axes: Axes, stage: str, knob: str) -> None:
+    """Left of the axes and of the numbers there."""
     for text, color, weight, above in ((shortened(stage, 20), TEXT, "bold", 6), (knob, MUTED, "normal", -6)):
-        axes.annotate(text, (x, 0.5), (offset, above), xycoords="axes fraction", textcoords="offset points", ha="right",
+        axes.annotate(text, (0.0, 0.5), (-46, above), xycoords="axes fraction", textcoords="offset points", ha="right",
                       va="center", fontsize=8, color=color, fontweight=weight, annotation_clip=False)  # fmt: skip

@@ -18,6 +18,7 @@ from pipeline_opt.reports import units
 from pipeline_opt.reports.batches import Block
 from pipeline_opt.reports.info_overlap import Lane, OverlapInfo, Panel
 from pipeline_opt.reports.palette import ink, phase_color, tint
+from pipeline_opt.reports.phases import HOST
 from pipeline_opt.reports.plots_strip import draw_strips, strips_height_in
 from pipeline_opt.reports.plots_style import (
     LEFT,
@@ -34,13 +35,14 @@ from pipeline_opt.reports.plots_style import (
     text_width_pt,
 )
 from pipeline_opt.reports.spans import coverage
-from pipeline_opt.reports.timeline import HOST
 
 LANE_IN: Final = 0.36
 HEAD_IN: Final = 0.62
 FOOT_IN: Final = 0.75
 BAR: Final = 0.76
 """Height of a lane's blocks, where lanes are 1 apart."""
+BESIDE_PT: Final = 5.5
+"""How far from the middle of its lane the busy share of training stands, and as far below it the idle time."""
 EXACT: Final = 500
 """Up to so many spans of a lane are drawn as they are; more or thinner ones as the busy share of each of `COLUMNS`."""
 COLUMNS: Final = 300
@@ -56,7 +58,7 @@ def plot_overlap(info: OverlapInfo) -> Figure:
     heights = [HEAD_IN + LANE_IN * len(panel.lanes) for panel in info.panels]
     total = sum(heights) + foot + 0.15
     figure = new_figure(total)
-    scale, unit = _unit(info.length_s)
+    scale, unit = units.axis_unit(info.length_s)
     top, shared = total - 0.1, None
     for panel, height in zip(info.panels, heights, strict=True):
         box = (LEFT, (top - height) / total, RIGHT - LEFT, LANE_IN * len(panel.lanes) / total)
@@ -70,12 +72,6 @@ def plot_overlap(info: OverlapInfo) -> Figure:
     figure.legend(handles=_legend(info), loc="upper right", bbox_to_anchor=(RIGHT, (foot - 0.42) / total), ncols=4)
     draw_strips(figure, info)
     return figure
-
-
-def _unit(length_s: float) -> tuple[float, str]:
-    if length_s >= 2:
-        return 1.0, "seconds"
-    return (1e3, "milliseconds") if length_s >= 2e-3 else (1e6, "microseconds")
 
 
 def _legend(info: OverlapInfo) -> list[Artist]:
@@ -108,7 +104,7 @@ class _Painter(NamedTuple):
         else:
             times = [self.x(time) for _, time in panel.delivered]
             axes.plot(times, [0.5] * len(times), "v", color=TEXT, markersize=3.5, clip_on=False)
-        if panel.span[1] - panel.wall_s > 0.01 * self.length_s:
+        if panel.span[1] - panel.figures.wall_s > 0.01 * self.length_s:
             self.draw_end(rows[-1] / 2)
         axes.set_ylim(rows[-1] - 0.55, 0.55)
         axes.set_yticks(rows, [lane.phase for lane in panel.lanes])
@@ -149,9 +145,10 @@ class _Painter(NamedTuple):
             if self.fits("not traced", end - start, 8):
                 self.label("not traced", start, end, y, fontsize=8, color=MUTED)
         untraced = sum(end - start for start, end in lane.untraced)
-        traced = min(self.panel.span[1], self.panel.wall_s) - self.panel.span[0] - untraced
+        traced = min(self.panel.span[1], self.panel.figures.wall_s) - self.panel.span[0] - untraced
         if traced > 0:
-            beside(self.axes, y, f"busy {units.percent(100 * lane.busy_s / traced)}", color=MUTED)
+            above_pt = BESIDE_PT if lane.phase == "train" else 0.0
+            beside(self.axes, y, f"busy {units.percent(100 * lane.busy_s / traced)}", below_pt=-above_pt, color=MUTED)
 
     def draw_busy(self, lane: Lane, y: int) -> None:
         """The spans in which a thread worked; where they are too many to see, a bar as high as the busy share."""
@@ -187,39 +184,40 @@ class _Painter(NamedTuple):
             if self.fits(text, end - start, 7.5):
                 self.label(text, start, end, y, fontsize=7.5, color="#000000", bbox=around)
         total = f"idle {units.seconds(self.panel.idle_s)} = {units.percent(self.panel.idle_percent)}"
-        beside(self.axes, y, total, below_pt=9, fontsize=7.5, fontweight="bold")
+        beside(self.axes, y, total, below_pt=BESIDE_PT, fontsize=7.5, fontweight="bold")
 
     def draw_end(self, y: float) -> None:
-        at = self.x(self.panel.wall_s)
+        at = self.x(self.panel.figures.wall_s)
         self.axes.axvline(at, color=MUTED, linewidth=1.0, linestyle=(0, (4, 2)))
-        text = f"done at {units.seconds(self.panel.wall_s)}"
+        text = f"done at {units.seconds(self.panel.figures.wall_s)}"
         self.axes.annotate(text, (at, y), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
 
 
 def _figures(panel: Panel) -> str:
+    figures = panel.figures
     parts = ["no consumer"] if panel.idle_s is None else []
-    if panel.utilization_percent is not None:
-        parts.append(f"accelerator utilization (AU) {units.percent(panel.utilization_percent)}")
-    parts.append(f"wall {units.seconds(panel.wall_s)}")
-    if panel.elements_per_s is not None:
-        parts.append(units.rate(panel.elements_per_s))
+    if figures.utilization_percent is not None:
+        parts.append(f"accelerator utilization (AU) {units.percent(figures.utilization_percent)}")
+    parts.append(f"wall {units.seconds(figures.wall_s)}")
+    if figures.elements_per_s is not None:
+        parts.append(units.rate(figures.elements_per_s))
     return "  ·  ".join(parts)
 
 
 def _what_is_shown(panel: Panel) -> str:
     numbers = [number for number, _ in panel.delivered]
-    if len(numbers) == panel.steps:
-        parts = [units.plural(panel.steps, "step")]
+    if len(numbers) == panel.figures.steps:
+        parts = [units.plural(panel.figures.steps, "step")]
     elif not numbers:
-        parts = [f"no step ends here, of {panel.steps:,}"]
+        parts = [f"no step ends here, of {panel.figures.steps:,}"]
     else:
         last = f" to {numbers[-1]:,}" if len(numbers) > 1 else ""
-        parts = [f"step{'s' if last else ''} {numbers[0]:,}{last} of {panel.steps:,}"]
+        parts = [f"step{'s' if last else ''} {numbers[0]:,}{last} of {panel.figures.steps:,}"]
     if panel.span[0] > 0:
         parts.append(f"from {units.seconds(panel.span[0])} on")
-    if panel.traced_share < 0.995:
-        share = units.percent(100 * panel.traced_share)
-        parts.append(f"traced: {share} of the run" if panel.traced_share else "not traced")
+    if panel.figures.traced_share < 0.995:
+        share = units.percent(100 * panel.figures.traced_share)
+        parts.append(f"traced: {share} of the run" if panel.figures.traced_share else "not traced")
     if panel.partial:
         parts.append("partial run")
     return "  ·  ".join(parts)

@@ -34,7 +34,7 @@ def draw_strips(figure: Figure, info: OverlapInfo) -> None:
         axes = figure.add_axes((LEFT, bottom / height, RIGHT - LEFT, STRIP_IN / height))
         if panel.strip is not None:
             _draw_strip(axes, panel, panel.strip)
-        axes.set_xlim(0, max(each.wall_s for each in panels))
+        axes.set_xlim(0, max(each.figures.wall_s for each in panels))
         last = panel is panels[-1]
         axes.tick_params(labelbottom=last, bottom=last)
         if last:
@@ -50,7 +50,7 @@ def _draw_strip(axes: Axes, panel: Panel, strip: Strip) -> None:
     for row, phase in enumerate(phases):
         color = to_rgb(phase_color(phase))
         image[row] = [NOT_TRACED if share is None else (*color, share) for share in strip.shares[phase]]
-    axes.imshow(image, extent=(0, panel.wall_s, len(phases), 0), aspect="auto", interpolation="nearest")
+    axes.imshow(image, extent=(0, panel.figures.wall_s, len(phases), 0), aspect="auto", interpolation="nearest")
     axes.set_yticks(np.arange(len(phases)) + 0.5, phases, fontsize=6)
     axes.tick_params(axis="y", length=0)
     for side in ("left", "bottom"):

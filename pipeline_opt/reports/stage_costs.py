@@ -7,7 +7,7 @@ from typing import Final
 from pipeline_opt.record import Record, StageRecord
 from pipeline_opt.stages import BATCHING, Unbatch
 
-_BATCHING_KINDS: Final = frozenset(stage.kind for stage in BATCHING) | {"map_and_batch"}
+_BATCHING_KINDS: Final = frozenset(stage.kind for stage in BATCHING)
 
 
 def batch_wise(record: Record) -> frozenset[str]:
@@ -24,6 +24,15 @@ def batch_wise(record: Record) -> frozenset[str]:
 def batch_size(record: Record) -> float:
     """Mean number of elements in a batch; 1 where none arrived."""
     return max(1.0, float(record.steps.elements.mean())) if len(record.steps) else 1.0
+
+
+def cost_us(stage: StageRecord) -> float | None:
+    """Microseconds of work for what passed through the stage."""
+    if stage.us_per_element is not None:
+        return stage.us_per_element
+    if stage.work_s is not None and stage.elements:
+        return stage.work_s / stage.elements * 1e6
+    return None
 
 
 def work_in(stage: StageRecord, phase: str) -> float:

@@ -14,15 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline_opt.accounting import Account, account
-from pipeline_opt.record import PHASES, Record
+from pipeline_opt.record import Record
 from pipeline_opt.reports import units
 from pipeline_opt.reports.info_bill import bill_info
-from pipeline_opt.reports.info_table import StageRow, compare_rows, stage_rows
-from pipeline_opt.reports.palette import PHASE_COLORS, cause_color, phase_color
-from pipeline_opt.reports.timeline import has_consumer
-from pipeline_opt.reports.verdict import judge, main_cause
+from pipeline_opt.reports.info_table import absences, parallelism_text, stage_rows
+from pipeline_opt.reports.info_variants import variant_rows
+from pipeline_opt.reports.palette import cause_color, phase_color
+from pipeline_opt.reports.verdict import judge
 
 LONGEST_NAME: Final = 24
+
+SHOWN: Final = ("elements", "us_per_element", "work_s")
+"""What of a stage has to be known: where it is not, the reason is told."""
 
 
 def summary_renderable(record: Record, title: str = "run") -> RenderableType:
@@ -48,23 +51,18 @@ def stage_renderable(record: Record) -> RenderableType:
     table.add_column("phase", no_wrap=True)
     for name in ("count", "each", "work", "share", "cpu", "parallel"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in stage_rows(record):
+    rows = stage_rows(record)
+    for row in rows:
         share = units.percent(row.work_percent)
         each = f"{units.seconds(row.us_per_element * 1e-6)}" if row.us_per_element is not None else units.ABSENT
         count = f"{row.elements:,}{' b' if row.per == 'batch' else ''}" if row.elements is not None else units.ABSENT
         on_cpu = 100 * row.cpu_s / row.work_s if row.cpu_s is not None and row.work_s else None
-        cells = (count, each, units.seconds(row.work_s), share, units.percent(on_cpu), _parallel(row))
+        cells = (count, each, units.seconds(row.work_s), share, units.percent(on_cpu), parallelism_text(row))
         table.add_row(Text(row.stage), _swatch(row.phase, phase_color(row.phase)), *(Text(cell) for cell in cells))
-    absent = {
-        f"{stage.name}: {field} is not known, {reason}"
-        for stage in record.stages
-        for field, reason in stage.absent.items()
-        if field in ("work_s", "us_per_element", "elements")
-    }
-    if any(row.per == "batch" for row in stage_rows(record)):
+    if any(row.per == "batch" for row in rows):
         table.caption = "b: batches, and the work for each of them"
         table.caption_justify = "left"
-    return Group(table, *(Text(text, style="dim") for text in sorted(absent)))
+    return Group(table, *(Text(text, style="dim") for text in absences(record, SHOWN)))
 
 
 def comparison_renderable(records: Mapping[str, Record]) -> RenderableType:
@@ -73,7 +71,7 @@ def comparison_renderable(records: Mapping[str, Record]) -> RenderableType:
     Raises:
         UsageError: there are no records.
     """
-    rows = compare_rows(records)
+    rows = variant_rows(records)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("variant", overflow="fold", max_width=LONGEST_NAME)
     for name in ("elements/s", "speedup", "AU", "idle", "wall"):
@@ -82,15 +80,14 @@ def comparison_renderable(records: Mapping[str, Record]) -> RenderableType:
     fastest = max((row.speedup or 0.0 for row in rows), default=0.0)
     for row in rows:
         cells = (
-            units.number(row.elements_per_s),
+            units.number(row.figures.elements_per_s),
             units.ratio(row.speedup),
-            units.percent(row.utilization_percent),
-            units.seconds(row.accelerator_idle_s),
-            units.seconds(row.wall_s),
+            units.percent(row.figures.utilization_percent),
+            units.seconds(row.figures.accelerator_idle_s),
+            units.seconds(row.figures.wall_s),
         )
         style = "bold" if len(rows) > 1 and row.speedup == fastest else ""
-        cause = main_cause(row.stalls)
-        swatch = _swatch(cause, cause_color(cause)) if cause else Text(units.ABSENT)
+        swatch = _swatch(row.cause, cause_color(row.cause)) if row.cause else Text(units.ABSENT)
         name = row.variant + (" (partial)" if row.partial else "")
         table.add_row(Text(name), *(Text(cell) for cell in cells), swatch, style=style)
     return table
@@ -108,7 +105,7 @@ class StackedBar:
         for name, seconds in self.parts.items():
             passed += seconds
             until = round(options.max_width * passed / total)
-            bar.append("█" * (until - drawn), style=_part_color(name))
+            bar.append("█" * (until - drawn), style=cause_color(name))
             drawn = until
         yield bar
 
@@ -117,7 +114,7 @@ def _numbers(record: Record, figures: Account) -> Table:
     """Pairs of name and value, two pairs a line."""
     pairs = [("throughput", units.rate(figures.elements_per_s)), ("wall", units.seconds(figures.wall_s))]
     pairs += [("steps", f"{figures.steps:,}"), ("elements", f"{figures.elements:,}")]
-    if has_consumer(record):
+    if record.has_consumer:
         pairs += [
             ("accelerator utilization", units.percent(figures.utilization_percent)),
             ("accelerator idle", units.seconds(figures.accelerator_idle_s)),
@@ -127,8 +124,8 @@ def _numbers(record: Record, figures: Account) -> Table:
         ("overlap efficiency", units.percent(None if overlap is None else 100 * overlap)),
         ("first batch after", units.seconds(figures.first_batch_s)),
     ]
-    if figures.scaled_from < 0.995:
-        pairs.append(("traced", f"{units.percent(100 * figures.scaled_from)} of the run"))
+    if figures.traced_share < 0.995:
+        pairs.append(("traced", f"{units.percent(100 * figures.traced_share)} of the run"))
     grid = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "left", "right"):
         grid.add_column(justify=justify, no_wrap=True)
@@ -141,7 +138,7 @@ def _numbers(record: Record, figures: Account) -> Table:
 
 def _split(record: Record, figures: Account) -> dict[str, float]:
     """Where the wall time went: to training and to each cause of waiting."""
-    split = {"train": figures.phases["train"].busy_s or 0.0} if has_consumer(record) else {}
+    split = {"train": figures.phases["train"].busy_s or 0.0} if record.has_consumer else {}
     split |= {item.cause: item.seconds for item in bill_info(record).items}
     return {name: seconds for name, seconds in split.items() if seconds > 0}
 
@@ -153,12 +150,8 @@ def _legend(split: Mapping[str, float]) -> Columns:
     for name, seconds in split.items():
         label = "computes" if name == "train" else f"waits: {name}"
         text = f"{label} {units.seconds(seconds)} ({units.percent(100 * seconds / total)})"
-        entries.append(_swatch(text, _part_color(name)))
+        entries.append(_swatch(text, cause_color(name)))
     return Columns(entries, padding=(0, 3))
-
-
-def _part_color(name: str) -> str:
-    return PHASE_COLORS[name] if name in PHASES else cause_color(name)
 
 
 def _swatch(label: str, color: str) -> Text:
@@ -169,11 +162,3 @@ def _bullet(text: str) -> Padding:
     grid = Table.grid(padding=(0, 1))
     grid.add_row(Text("•"), Text(text))
     return Padding(grid, (0, 0))
-
-
-def _parallel(row: StageRow) -> str:
-    if row.parallelism is None:
-        return units.ABSENT if row.chosen in (None, 1) else f"{row.chosen}"
-    if row.chosen is None or row.chosen == row.parallelism:
-        return str(row.parallelism)
-    return f"{row.parallelism}: {row.chosen}"

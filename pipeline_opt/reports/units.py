@@ -55,9 +55,16 @@ def rate(value: float | None, what: str = "elements") -> str:
 
 def ratio(value: float | None) -> str:
     """How many times as much: `1.42x`."""
-    return (
-        ABSENT if value is None or not math.isfinite(value) else f"{value:.2f}x" if value < 9.995 else f"{value:.1f}x"
-    )
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:.2f}x" if value < 9.995 else f"{value:.1f}x"
+
+
+def axis_unit(longest_s: float) -> tuple[float, str]:
+    """What to multiply seconds by on an axis that reaches so far, and the unit that they are then in."""
+    if longest_s >= 2:
+        return 1.0, "seconds"
+    return (1e3, "milliseconds") if longest_s >= 2e-3 else (1e6, "microseconds")
 
 
 def plural(count: int, noun: str) -> str:

@@ -9,8 +9,8 @@ from pipeline_opt.accounting import Account, account
 from pipeline_opt.record import PHASES, Record, StageRecord
 from pipeline_opt.reports import units
 from pipeline_opt.reports.advice import Case, advise
+from pipeline_opt.reports.phases import HOST
 from pipeline_opt.reports.stage_costs import threads_of, work_in
-from pipeline_opt.reports.timeline import HOST, has_consumer
 
 KEEPS_UP_PERCENT: Final = 95.0
 
@@ -52,7 +52,7 @@ def judge(record: Record, figures: Account) -> Verdict:
         return Verdict(f"No batch arrived: {reason}.", None, None, ())
     cause = main_cause(figures.stalls)
     cause = None if cause == "unattributed" else cause
-    consumer = has_consumer(record)
+    consumer = record.has_consumer
     stage = limiting_stage(record, cause) if cause in PHASES or cause is None else None
     if consumer and figures.utilization_percent is not None and figures.utilization_percent >= KEEPS_UP_PERCENT:
         share = units.percent(figures.utilization_percent)

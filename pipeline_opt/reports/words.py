@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-CAUSES: Final = {
+MEANINGS: Final = {
     "extract": "waiting for data to be opened, read and decompressed",
     "transform": "waiting for work on the host: parsing, decoding, augmenting, shuffling, batching",
     "load": "waiting for the copy of a finished batch to the accelerator",

@@ -86,7 +86,7 @@ def knob_texts(item: Source | Stage) -> Iterator[tuple[str, str]]:
             yield field.name, _function_text(value)
         elif field.name == "num_parallel_calls" and value is None:
             yield field.name, "sequential"
-        elif field.default == AUTO and value == AUTO:
+        elif _is_tuned(field) and value == AUTO:
             yield field.name, "AUTO"
         else:
             yield field.name, describe(list(value) if is_list(field) and value is not None else value)
@@ -101,11 +101,14 @@ def told(item: Source | Stage) -> Iterator[dataclasses.Field[Any]]:
         if field.name in ("name", "plans") or not field.repr:
             continue
         required = field.default is dataclasses.MISSING
-        tuned = field.name in TUNED or field.default == AUTO
         # Not compared with None by value: an array given for `padded_shapes` has no single truth value.
         changed = value is not None if field.default is None else value != field.default
-        if required or tuned or changed:
+        if required or _is_tuned(field) or changed:
             yield field
+
+
+def _is_tuned(field: dataclasses.Field[Any]) -> bool:
+    return field.name in TUNED or field.default == AUTO
 
 
 def is_list(field: dataclasses.Field[Any]) -> bool:
