@@ -11,12 +11,12 @@ from pipeline_opt.build.failures import translate
 from pipeline_opt.clock import Clock, SystemClock
 from pipeline_opt.errors import PipelineOptError, StageError, UsageError
 from pipeline_opt.interrupts import no_interrupt
-from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import machine
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.arguments import TraceMode
 from pipeline_opt.profiler.batches import measurer
 from pipeline_opt.profiler.consumers import Consumer, as_consumer
+from pipeline_opt.profiler.endless import is_endless
 from pipeline_opt.profiler.loop import Limits, run_loop
 from pipeline_opt.profiler.making import make_record
 from pipeline_opt.profiler.observer import Observer
@@ -26,8 +26,6 @@ from pipeline_opt.profiler.running import Running
 from pipeline_opt.profiler.step_log import LoopResult, StepLog
 from pipeline_opt.profiler.subject import Subject, prepare
 from pipeline_opt.record import ConsumerInfo, Record
-
-tf = lazy_module("tensorflow")
 
 ENDLESS_S = 20.0
 """How long a run of endless data lasts if nobody says."""
@@ -224,7 +222,7 @@ def _observer(subject: Subject, trace: TraceMode, clock: Clock, expected_s: floa
 def _limits(
     dataset: Any, steps: int | None, seconds: float | None, epochs: int | None, max_seconds: float | None
 ) -> Limits:
-    endless = dataset.cardinality().numpy() == tf.data.INFINITE_CARDINALITY
+    endless = is_endless(dataset)
     if endless and epochs is not None and steps is None and seconds is None:
         raise UsageError(f"epochs={epochs}: the data is endless; valid: steps or seconds")
     if endless and steps is None and seconds is None and max_seconds is None:
