@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import os
 import struct
@@ -22,6 +23,7 @@ from pipeline_opt.errors import (
 )
 from pipeline_opt.sources import Csv, FixedLength, Images, TextLines, TFRecords
 from pipeline_opt.storage.compression import detect_compression
+from pipeline_opt.storage.csv_form import cells, first_lines
 from pipeline_opt.storage.filesystem import total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
@@ -406,3 +408,27 @@ def test_other_schemes_are_listed_through_tensorflow(tmp_path: Path) -> None:
 def test_file_that_cannot_be_read_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="cannot read /proc/self/mem: Input/output error"):
         detect_format("/proc/self/mem")
+
+
+def test_csv_lines_that_end_with_a_carriage_return_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a,b\r1,2\r3,4\r")
+    with pytest.raises(FormatError, match=r"the lines of .*a.csv end with a carriage return alone; valid: line feed"):
+        first_lines(str(tmp_path / "a.csv"), "")
+    (tmp_path / "b.csv").write_bytes(b'a,b\r\n"1\r2",3\r\n')
+    assert cells(first_lines(str(tmp_path / "b.csv"), ""), ",") == [["a", "b"], ["1\r2", "3"]]
+
+
+def test_csv_values_of_any_length() -> None:
+    long = "x" * 200_000
+    before = csv.field_size_limit()
+    assert cells([f"1,{long}"], ",") == [["1", long]]
+    assert csv.field_size_limit() == before
+
+
+def test_a_small_gzip_file_that_is_damaged_is_no_text(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress("".join(f"{n},{n * n}\n" for n in range(500)).encode()))
+    content[200] ^= 255
+    (tmp_path / "a.csv.gz").write_bytes(content)
+    assert detect_compression([str(tmp_path / "a.csv.gz")]) == "GZIP"
+    with pytest.raises(FormatError, match=r"csv: .*a.csv.gz is damaged: the GZIP stream cannot be read"):
+        first_lines(str(tmp_path / "a.csv.gz"), "GZIP", 500)

@@ -11,6 +11,7 @@ from pipeline_opt.storage.filesystem import file_system
 
 HEAD_BYTES: Final = 64 * 1024
 """What is read of a file to tell its format."""
+_PIECE_BYTES: Final = 256
 _WINDOW_BITS: Final = {"GZIP": 31, "ZLIB": 15}
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 
@@ -69,15 +70,28 @@ def head(path: str) -> bytes:
 def decompressed_head(raw: bytes) -> tuple[str, bytes]:
     """The compression of a file that begins with `raw`, and its first decompressed bytes.
 
-    A magic number alone proves little (a text can begin with `x^`), so the bytes must decompress as well.
+    A magic number alone proves little (a text can begin with `x^`), so the bytes must decompress as well: all of them, or
+    some of a GZIP stream, whose magic number no text begins with.
     """
     for compression, fits in (("GZIP", raw[:3] == _GZIP_MAGIC), ("ZLIB", _is_zlib_header(raw))):
         if fits:
-            try:
-                return compression, zlib.decompressobj(_WINDOW_BITS[compression]).decompress(raw, HEAD_BYTES)
-            except zlib.error:
-                continue
+            content, whole = _inflated(raw, compression)
+            if whole or compression == "GZIP":
+                return compression, content
     return "", raw
+
+
+def _inflated(raw: bytes, compression: str) -> tuple[bytes, bool]:
+    """What the beginning of a stream holds, up to where it is damaged, and whether it is not."""
+    inflater, content = zlib.decompressobj(_WINDOW_BITS[compression]), b""
+    for start in range(0, len(raw), _PIECE_BYTES):
+        try:
+            content += inflater.decompress(raw[start : start + _PIECE_BYTES], HEAD_BYTES)
+        except zlib.error:
+            return content, False
+        if inflater.eof or len(content) >= HEAD_BYTES:
+            break
+    return content[:HEAD_BYTES], True
 
 
 def detect_compression(files: Sequence[str]) -> str:
