@@ -37,9 +37,7 @@ def naive(plan: Plan) -> Plan:
         )
     kept = [s for s in plan.stages if not isinstance(s, Prefetch | PrefetchToDevice | Options)]
     given = next((s for s in plan.stages if isinstance(s, Options)), Options())
-    options = dataclasses.replace(
-        given, default_optimizations=False, map_and_batch_fusion=False, slack=None, name="options"
-    )
+    options = dataclasses.replace(given, default_optimizations=False, map_and_batch_fusion=False, slack=None, name="")
     stages = [_with_parallelism(stage, None) for stage in kept]
     return dataclasses.replace(plan, source=_each(plan.source, naive), stages=(*stages, options))
 
@@ -50,7 +48,7 @@ def autotune(plan: Plan) -> Plan:
     stages = [_with_parallelism(stage, AUTO) for stage in kept]
     last = [s for s in plan.stages if isinstance(s, PrefetchToDevice)]
     source = _each(plan.source, autotune)
-    return dataclasses.replace(plan, source=source, stages=(*stages, Prefetch(name="prefetch"), *last))
+    return dataclasses.replace(plan, source=source, stages=(*stages, Prefetch(), *last))
 
 
 def with_own_files(plan: Plan, name: str) -> Plan:

@@ -39,6 +39,8 @@ def assertion(image, label):
     tf.debugging.assert_less(label, tf.constant(1, tf.int64), message="cats only")
     return label
 
+def nothing_made(image, label): pass
+
 def untraceable(image, label):
     return image.pixels
 
@@ -138,6 +140,10 @@ def bad_image(folder: Path) -> tuple[str, ...]:
     return ("profile", "data", *ORDER)
 
 
+def late_row(folder: Path) -> tuple[str, ...]:
+    return wrote("data/a.csv", "a,b\n" + "1,2\n" * 200 + "1,x\n", "profile", "data", "--trace", "off")(folder)
+
+
 def own_map(name: str) -> Callable[[Path], tuple[str, ...]]:
     """The images as `data`, with a function of the user's."""
 
@@ -164,6 +170,11 @@ def runs_of_different_plans(folder: Path) -> tuple[str, ...]:
     for name in ("a", "b"):
         runfile.save(replace(naive(), fingerprint=name), folder / f"{name}.run")
     return ("compare", "both=a.run,b.run", "a.run")
+
+
+def same_name(folder: Path) -> tuple[str, ...]:
+    runfile.save(naive(), folder / "a.run")
+    return ("compare", "x=a.run", "x=b.run")
 
 
 def too_short(folder: Path) -> tuple[str, ...]:
@@ -212,11 +223,19 @@ ROWS = (
         2,
         ("csv", "a.csv", "1 values where 2 are expected"),
     ),
+    Row(
+        "row that does not parse",
+        late_row,
+        3,
+        ("parse: data/a.csv, line 202: Field 1 is not a valid int64: x",),
+        PROFILED,
+    ),
     Row("unknown scheme", typed("profile", "gopher://x/y"), 2, ("gopher://", "no file system", "known schemes")),
     # Functions
     Row("map that raises", own_map("reject"), 3, ("reject: Python code raised ValueError: no dogs",), PROFILED),
     Row("map whose op fails", own_map("assertion"), 3, ("assertion: ", "cats only"), PROFILED),
     Row("map that cannot be traced", own_map("untraceable"), 2, ("untraceable: cannot be built", "pixels", "it takes")),
+    Row("map that returns nothing", own_map("nothing_made"), 2, ("nothing_made returns None; valid: tensors",)),
     Row("missing function", own_map("nothing"), 2, ("functions.py has no 'nothing'", "it has:", "reject")),
     Row("missing module", typed("profile", "shards", "--map", "nowhere:f"), 2, ("importing 'nowhere' failed",)),
     Row("no reference", typed("profile", "shards", "--map", "reject"), 2, ("'reject'", "package.module:function")),
@@ -264,6 +283,16 @@ ROWS = (
     Row("map beside a config", config("--map", "functions.py:reject"), 2, ("--map", "a path to data")),
     # Measuring
     Row("absurd accelerator", typed("profile", "images", "--accelerator", "7 parsecs"), 2, ("'7 parsecs'", "20ms")),
+    Row("endless steps", typed("profile", "images", "--accelerator", "1e300s"), 2, ("step_s=1e+300", "1e-9 to 3600")),
+    Row(
+        "steps of no time", typed("profile", "images", "--accelerator", "1e-30ms"), 2, ("step_s=1e-33", "1e-9 to 3600")
+    ),
+    Row(
+        "link of no speed",
+        typed("profile", "images", "--accelerator", "1ms@1e-9KB/s"),
+        2,
+        ("link_bytes_per_s=1", "from 1e3 to"),
+    ),
     Row("negative step time", typed("profile", "images", "--accelerator", "-1ms"), 2, ("'-1ms'", "20ms")),
     Row(
         "unknown preset",
@@ -282,6 +311,12 @@ ROWS = (
         3,
         ("cache", "none/cached", "create the folder none"),
         PROFILED,
+    ),
+    Row(
+        "cache of an unknown scheme",
+        config(order='["interleave", "cache", "batch"]', stages='[stages.cache]\nfilename = "gopher://x/y"'),
+        2,
+        ("cache: gopher:// cannot be opened here (gopher://x/y)", "known schemes"),
     ),
     Row("stale cache lockfile", stale_lockfile, 3, ("cache", "cached_0.lockfile", "delete that file"), PROFILED),
     # Outputs
@@ -311,6 +346,7 @@ ROWS = (
     Row("missing run file", typed("compare", "a.run", "b.run"), 2, ("no such run file: a.run",)),
     Row("folder without runs", typed("report", "images"), 2, ("no run file (*.run) in the folder images",)),
     Row("different plans as one", runs_of_different_plans, 2, ("'both'", "different pipelines", "a.run, b.run")),
+    Row("one name for two", same_name, 2, ("the name 'x' is given twice", "write x=a.run,b.run")),
     Row("run without steps", too_short, 2, ("0 steps", "at least 2 steps")),
     Row("threshold out of range", typed("compare", "a", "b", "--fail-below", "0"), 2, ("--fail-below=0", "0.95")),
     # Usage

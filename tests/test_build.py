@@ -126,6 +126,12 @@ def test_a_pipeline_that_a_function_returns_has_a_naive_form() -> None:
     assert variants(pipe)["naive"].stage("dataset_map").num_parallel_calls is None  # type: ignore[attr-defined]
 
 
+def test_stages_that_are_called_like_those_that_variants_add() -> None:
+    pipe = NUMBERS.map(double, name="prefetch").map(double, name="options")
+    assert [stage.name for stage in naive(pipe).stages] == ["prefetch", "options", "options_2"]
+    assert [stage.name for stage in autotune(pipe).stages] == ["prefetch", "options", "prefetch_2"]
+
+
 def test_naive_fuses_nothing() -> None:
     options = naive(NUMBERS.batch(2).options(map_and_batch_fusion=True, deterministic=False)).stage("options")
     assert isinstance(options, Options)

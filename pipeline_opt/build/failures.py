@@ -23,7 +23,7 @@ from pipeline_opt.errors import (
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Combination, Plan, item_names
-from pipeline_opt.sources import FileSource, Images, ResolvedSource, Source, TFRecords
+from pipeline_opt.sources import Csv, FileSource, Images, ResolvedSource, Source, TFRecords
 from pipeline_opt.stages import BATCHING, FUNCTION_FIELDS, Cache, PaddedBatch, Snapshot, Stage
 from pipeline_opt.storage import resolve as list_files
 from pipeline_opt.storage.damage import (
@@ -31,6 +31,7 @@ from pipeline_opt.storage.damage import (
     damaged_record,
     damaged_stream,
     foreign_file,
+    misfit_row,
     undecodable_image,
 )
 
@@ -68,6 +69,8 @@ _IMAGE: Final = re.compile(
 _IMAGE_OPS: Final = re.compile(
     r"/?(DecodeImage|DecodeJpeg|DecodePng|DecodeBmp|DecodeGif|DecodeAndCropJpeg|ExtractJpeg)"
 )
+_FIELDS: Final = re.compile(r"Expect \d+ fields but have (\d+) in record")
+_FIELD: Final = re.compile(r"Field (\d+) in record \d+ is not a valid \w+: (.*)", re.DOTALL)
 _SHAPES: Final = re.compile(r"Cannot (add tensor to the batch|batch tensors)|pad to a smaller size|different shapes")
 
 
@@ -223,7 +226,7 @@ def _missing_scheme(failure: Failure) -> PipelineOptError | None:
 
 def _unreadable_path(failure: Failure) -> PipelineOptError | None:
     """A file of a source that is gone, is a folder, or may not be read."""
-    path = next(iter(_PATH.findall(failure.message.text)), None)
+    path = _path_in(failure)
     if failure.kind not in ("NotFoundError", "PermissionDeniedError", "FailedPreconditionError") or path is None:
         return None
     reader = next((name for name, source in _sources(failure.plan) if _may_read(source, path)), None) or failure.stage
@@ -231,6 +234,14 @@ def _unreadable_path(failure: Failure) -> PipelineOptError | None:
     error = MissingPathError if failure.kind == "NotFoundError" else SourceError
     prefix = f"{reader}: " if reader else ""
     return error(f"{prefix}{says.get(failure.kind, 'the file cannot be read')}: {path} ({failure.message.text})")
+
+
+def _path_in(failure: Failure) -> str | None:
+    """The path that a message names: TensorFlow writes `path; reason`, other libraries write sentences."""
+    path, semicolon, _ = failure.message.text.partition("; ")
+    if semicolon and any(_may_read(source, path) for _, source in _sources(failure.plan)):
+        return path
+    return next(iter(_PATH.findall(failure.message.text)), None)
 
 
 def _may_read(source: FileSource, path: str) -> bool:
@@ -248,10 +259,33 @@ def _undecodable(failure: Failure) -> PipelineOptError | None:
     stage = failure.stage
     found = [undecodable_image(resolved.files) for _, source, resolved in failure.files if isinstance(source, Images)]
     damage = next((damage for damage in found if damage is not None), None)
-    which = f"{damage.path} {damage.reason}" if damage else text
+    which = f"{damage.path} {damage.reason} ({text})" if damage else text
     return StageError(
         f"{stage or 'a map'}: an image does not decode: {which}; remove it, or filter such elements out before", stage
     )
+
+
+def _misfit_row(failure: Failure) -> PipelineOptError | None:
+    """A CSV row that does not parse: TensorFlow counts rows in the op's input, which holds one."""
+    text = failure.message.text
+    count, value = _FIELDS.search(text), _FIELD.search(text)
+    if failure.kind != "InvalidArgumentError" or not (count or value):
+        return None
+
+    def misfit(values: list[str]) -> bool:
+        if count:
+            return len(values) == int(count[1])
+        return value is not None and values[int(value[1]) :][:1] == [value[2]]
+
+    for _, source, resolved in failure.files:
+        if isinstance(source, Csv):
+            found = misfit_row(resolved.files, resolved.compression, source.delimiter, source.header, misfit)
+            if found is not None:
+                where = f"{found[0]}, line {found[1]}"
+                return StageError(
+                    f"{failure.stage or 'a map'}: {where}: {text.replace(' in record 0', '')}", failure.stage
+                )
+    return None
 
 
 def _unequal_shapes(failure: Failure) -> PipelineOptError | None:
@@ -291,7 +325,7 @@ def _plain(failure: Failure) -> PipelineOptError:
 
 EXPLANATIONS: Final[tuple[Callable[[Failure], PipelineOptError | None], ...]] = (
     _raised_in_python, _cache, _missing_scheme, _unequal_shapes, _damaged_data, _fixed_length, _undecodable,
-    _unreadable_path, _no_memory,
+    _misfit_row, _unreadable_path, _no_memory,
 )  # fmt: skip
 """What is tried, in this order; the first that knows the case explains it."""
 

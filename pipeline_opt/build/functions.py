@@ -16,14 +16,17 @@ tf = lazy_module("tensorflow")
 def scoped(function: Function, stage: str) -> Callable[..., Any]:
     """The function, its ops under a name scope of the stage's name, so that traces and errors name the stage.
 
-    A scope changes neither results nor op seeds.
+    A scope changes neither results nor op seeds. Where it returns None, for which TensorFlow has no words, it raises.
     """
     call = function.load()
     scope = scope_name(stage)
 
     def run(*elements: Any) -> Any:
         with tf.name_scope(scope):
-            return call(*elements)
+            made = call(*elements)
+        if made is None:
+            raise TypeError(f"{function.label} returns None; valid: tensors, or a dataset where a dataset is due")
+        return made
 
     functools.update_wrapper(run, getattr(call, "func", call), assigned=("__name__", "__doc__"), updated=())
     # AutoGraph follows __wrapped__ to the user's source; the wrapper itself must stay what it converts.

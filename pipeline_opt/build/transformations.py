@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline_opt.build.functions import scoped
 from pipeline_opt.build.sources import interleave_arguments, parallel
-from pipeline_opt.errors import FunctionError, PlanError, PlanWarning
+from pipeline_opt.errors import FunctionError, PlanError, PlanWarning, SchemeError
 from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Source
@@ -36,6 +36,7 @@ from pipeline_opt.stages import (
     Take,
     Unbatch,
 )
+from pipeline_opt.storage.uris import require_scheme
 
 tf = lazy_module("tensorflow")
 
@@ -61,6 +62,8 @@ def checked(make: Callable[[], Any], name: str, item: Stage | Source, *taken: An
         return make()
     except PlanError:
         raise
+    except SchemeError as error:
+        raise SchemeError(f"{name}: {error}") from error
     except (Exception, SystemExit) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         said = reason[-1].strip()
@@ -85,6 +88,7 @@ def _apply(dataset: Any, stage: Stage) -> Any:
         case FlatMap():
             return dataset.flat_map(scoped(stage.map_func, name), name=name)
         case Cache():
+            require_scheme(stage.filename)
             return dataset.cache(stage.filename, name=name)
         case Shuffle():
             return dataset.shuffle(stage.buffer_size, stage.seed, stage.reshuffle_each_iteration, name=name)
@@ -101,6 +105,7 @@ def _apply(dataset: Any, stage: Stage) -> Any:
         case Prefetch():
             return dataset.prefetch(stage.buffer_size, name=name)
         case Snapshot():
+            require_scheme(stage.path)
             return dataset.snapshot(stage.path, stage.compression, name=name)
         case PrefetchToDevice():
             return _to_device(dataset, stage)

@@ -25,6 +25,7 @@ def load_variants(arguments: Sequence[str]) -> dict[str, list[Record]]:
         RunFileError: A file cannot be read, or a folder has none.
     """
     named = [item for argument in arguments for item in _expand(argument, alone=len(arguments) == 1)]
+    _require_once(arguments)
     variants: dict[str, list[Record]] = {}
     for name, files in zip(_distinct(named), (files for _, files in named), strict=True):
         records = [runfile.load(file) for file in files]
@@ -63,6 +64,24 @@ def _expand(argument: str, *, alone: bool) -> list[tuple[str, list[Path]]]:
 def _printable(name: str) -> str:
     """A file's name as figures and pages can hold it: bytes that are not UTF-8 are escaped."""
     return name.encode(errors="backslashreplace").decode()
+
+
+def _require_once(arguments: Sequence[str]) -> None:
+    """Refuse a name that is given to two arguments.
+
+    Raises:
+        UsageError: One is; says how several runs become one variant.
+    """
+    files: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, given = argument.partition("=")
+        if not equals or Path(argument).exists():
+            continue
+        if name in files:
+            raise UsageError(
+                f"the name {name!r} is given twice; of several runs of one pipeline write {name}={files[name]},{given}"
+            )
+        files[name] = given
 
 
 def _distinct(named: Sequence[tuple[str, list[Path]]]) -> list[str]:

@@ -21,6 +21,10 @@ from pipeline_opt.profiler.presets import PRESETS, Preset
 SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 BYTES_PER_S: Final = {"KB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9, "TB/s": 1e12}
 
+STEP_S: Final = (1e-9, 3600.0)
+LINK_BYTES_PER_S: Final = (1e3, 1e15)
+"""What an accelerator can be like: wide of any that there is, and within what a clock can wait for."""
+
 _TIME = re.compile(r"([0-9.]+(?:e-?[0-9]+)?)\s*(us|ms|s)")
 _SPEED = re.compile(r"([0-9.]+(?:e-?[0-9]+)?)\s*([KMGT]B/s)", re.IGNORECASE)
 
@@ -52,9 +56,11 @@ class Accelerator:
 
     def __post_init__(self) -> None:
         speed, size = self.link_bytes_per_s, self.batch_size
-        self._require(_is_number(self.step_s) and self.step_s >= 0, "step_s", "seconds from 0")
+        self._require(_is_in(self.step_s, STEP_S) or self.step_s == 0, "step_s", "seconds: 0, or 1e-9 to 3600")
         self._require(
-            speed is None or (_is_number(speed) and speed > 0), "link_bytes_per_s", "bytes a second above 0, or None"
+            speed is None or _is_in(speed, LINK_BYTES_PER_S),
+            "link_bytes_per_s",
+            "bytes a second from 1e3 to 1e15, or None",
         )
         self._require(is_count(self.in_flight, 0, MOST_ON_DEVICE), "in_flight", counts(0, MOST_ON_DEVICE))
         self._require(
@@ -238,5 +244,6 @@ def _to_float(digits: str, text: str) -> float:
         raise UsageError(f"not an accelerator: {text!r}; {_valid_forms()}") from None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+def _is_in(value: Any, bounds: tuple[float, float]) -> bool:
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return is_number and bool(bounds[0] <= value <= bounds[1])

@@ -54,11 +54,14 @@ class Inflated(io.RawIOBase):
         super().close()
 
 
-def open_decompressed(path: str, compression: str) -> BinaryIO:
-    """Open a file for reading its decompressed bytes; `compression` is `""`, `GZIP` or `ZLIB`."""
+def open_decompressed(path: str, compression: str, buffer_bytes: int = HEAD_BYTES) -> BinaryIO:
+    """Open a file for reading its decompressed bytes; `compression` is `""`, `GZIP` or `ZLIB`.
+
+    Where the stream is damaged, up to `buffer_bytes` before that are lost.
+    """
     storage, name = file_system(path)
     stream = storage.open(name)
-    return io.BufferedReader(Inflated(stream, compression), HEAD_BYTES) if compression else stream
+    return io.BufferedReader(Inflated(stream, compression), buffer_bytes) if compression else stream
 
 
 def head(path: str) -> bytes:

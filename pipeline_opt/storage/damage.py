@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pipeline_opt.errors import SourceError
@@ -19,7 +20,8 @@ _REMOTE_FILES: Final = 16
 """Above so many remote files none is searched: each has to be fetched."""
 _SEARCHED_BYTES: Final = 1 << 30
 """Where contents must be read through, the search ends after so many bytes."""
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 12
+"""How exactly the place of damage in a stream is told, in bytes."""
 
 
 class Damage(NamedTuple):
@@ -71,13 +73,30 @@ def damaged_stream(files: Sequence[str], compression: str) -> Damage | None:
     left = _SEARCHED_BYTES
     for path in _searchable(files) if compression else ():
         offset = 0
-        with open_decompressed(path, compression) as stream:
+        with open_decompressed(path, compression, _CHUNK) as stream:
             try:
                 while left > 0 and (chunk := stream.read(_CHUNK)):
                     offset += len(chunk)
                     left -= len(chunk)
             except zlib.error as error:
                 return Damage(path, offset, f"the {compression} stream is damaged: {error}")
+    return None
+
+
+def misfit_row(
+    files: Sequence[str], compression: str, delimiter: str, header: bool, misfit: Callable[[list[str]], bool]
+) -> tuple[str, int] | None:
+    """The first CSV file with a row whose values are a misfit, and the line that the row is on, within a limit of bytes."""
+    left = _SEARCHED_BYTES
+    for path in _searchable(files):
+        with open_decompressed(path, compression) as stream:
+            for number, line in enumerate(stream, 1):
+                left -= len(line)
+                if left < 0:
+                    return None
+                values = next(csv.reader([line.decode(errors="replace").rstrip("\r\n")], delimiter=delimiter), [])
+                if number > header and misfit(values):
+                    return path, number
     return None
 
 
