@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
+from pipeline_opt.bounds import MOST
 from pipeline_opt.errors import FunctionError, KnobError, PipelineOptError, PlanError
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source
@@ -132,6 +133,8 @@ class Sample(Source):
 
     def __post_init__(self) -> None:
         _require_plans(self)
+        if self.seed is not None:
+            self._require_count("seed", least=-MOST, most=MOST)
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
             fits = len(self.weights) == len(self.plans) and min(self.weights) >= 0 and sum(self.weights) > 0

@@ -118,3 +118,9 @@ def test_files_and_bytes_of_pipelines_that_meet(records: Path) -> None:
     alone = po.profile(one.batch(8), trace="off")
     assert alone.source.bytes is not None
     assert (run.source.files, run.source.bytes) == (8, 2 * alone.source.bytes)
+
+
+def test_what_an_old_tensorflow_drops_at_the_end_of_an_epoch_is_said() -> None:
+    once, twice = po.profile(pipe(), epochs=1, trace="full"), po.profile(pipe(), epochs=2, trace="full")
+    assert not any("drops what threads did" in note for note in once.notes)
+    assert any("drops what threads did" in note for note in twice.notes) == trace.loses_ended_threads()

@@ -17,6 +17,7 @@ from pipeline_opt.profiler.attribution import Attribution, attribute
 from pipeline_opt.profiler.observer import Observer
 from pipeline_opt.profiler.step_log import LoopResult
 from pipeline_opt.profiler.subject import Subject
+from pipeline_opt.profiler.trace import loses_ended_threads
 from pipeline_opt.record import ConsumerInfo, Environment, Intervals, Record, Window
 from pipeline_opt.version import VERSION
 
@@ -74,7 +75,7 @@ def make_record(
         intervals=_shifted(found, result.start, spans),
         stages=stage_records(subject.stages, seen),
         knobs=seen.series,
-        notes=(*observer.problems, *_notes(found, spans, seen.whole)),
+        notes=(*observer.problems, *_notes(found, spans, seen.whole, result)),
     )
 
 
@@ -117,16 +118,21 @@ def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
     return result.wall_s / inside if inside else 1.0
 
 
-def _notes(found: Attribution, spans: tuple[Window, ...], whole: bool) -> list[str]:
-    if whole or not spans:
-        return []
-    mean_s = sum(span.end_s - span.start_s for span in spans) / len(spans)
-    if found.longest_s < LONG_WORK * mean_s:
-        return []
-    return [
-        f"Single pieces of work take up to {found.longest_s:.2g} s and trace windows {mean_s:.2g} s: work that was under way "
-        "as one opened or closed is not in it, so that extract and transform may be too low. trace='full' sees all of it."
-    ]
+def _notes(found: Attribution, spans: tuple[Window, ...], whole: bool, result: LoopResult) -> list[str]:
+    notes = []
+    mean_s = sum(span.end_s - span.start_s for span in spans) / len(spans) if spans else 0.0
+    if spans and not whole and found.longest_s >= LONG_WORK * mean_s:
+        notes.append(
+            f"Single pieces of work take up to {found.longest_s:.2g} s and trace windows {mean_s:.2g} s: work that was under way "
+            "as one opened or closed is not in it, so that extract and transform may be too low. trace='full' sees all of it."
+        )
+    ends = result.epochs.close_start[:-1]
+    if loses_ended_threads() and any(((span.start_s <= ends) & (ends < span.end_s)).any() for span in spans):
+        notes.append(
+            f"TensorFlow {tf.__version__} drops what threads did that end while a trace window is open, as "
+            "those of an epoch do at its end: extract and transform may be too low. Later versions keep it."
+        )
+    return notes
 
 
 def _whole(spans: tuple[Window, ...], result: LoopResult) -> bool:

@@ -186,9 +186,14 @@ def read_window(window: OpenWindow) -> WindowEvents | None:
     return _read_plane(host, offset_s, window)
 
 
-def _host_level() -> int:
+def loses_ended_threads() -> bool:
+    """Whether this TensorFlow drops the events of threads that end while a window is open."""
     major, minor = (int(part) for part in tf.__version__.split(".")[:2])
-    return 1 if (major, minor) >= (2, 18) else 2
+    return (major, minor) < (2, 18)
+
+
+def _host_level() -> int:
+    return 2 if loses_ended_threads() else 1
 
 
 def _stop(window: OpenWindow) -> None:
