@@ -112,7 +112,7 @@ def test_sums_add_up(records: Path) -> None:
     run = po.profile(pipe_over(records), STEP, trace="full")
     summary = run.summary()
     assert summary["steps"] == 13
-    assert summary["phases"]["train"]["busy_s"] >= 13 * 0.001
+    assert summary["phases"]["train"]["busy_s"] >= 0.013 - 1e-6, "to the precision of a clock that counts from boot"
     for phase in summary["phases"].values():
         assert phase["busy_s"] + phase["idle_s"] == pytest.approx(summary["wall_s"], rel=1e-6)
     waits = (run.steps.wait_end - run.steps.wait_start).sum() + (run.steps.load_end - run.steps.load_start).sum()
