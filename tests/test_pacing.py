@@ -22,8 +22,8 @@ def close_time(pace: Pacing, opened_s: float, step_s: float, elements: int) -> f
 
 def test_first_window_of_cheap_elements_closes_by_their_number() -> None:
     pace = Pacing("auto", cores=2)
-    # 10,000 events at 40 an element are 250 elements, of 64 a step: 4 steps.
-    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.04)
+    # 15,000 events at 40 an element are 375 elements, of 64 a step: 6 steps.
+    assert close_time(pace, 0.0, 0.01, 64) == pytest.approx(0.06)
 
 
 def test_first_window_of_dear_elements_closes_by_time() -> None:
@@ -49,9 +49,9 @@ def test_windows_are_smaller_early_in_a_run() -> None:
     pace = Pacing("auto", cores=2)
     close_time(pace, 0.0, 0.01, 64)
     pace.counted(10_240, 0.512)
-    # A sixth of what 6 s pay for are 3,000 events, of 20,000 a second.
-    assert close_time(pace, 6.0, 0.01, 1) == pytest.approx(6.15, abs=0.011)
-    assert close_time(pace, 12.0, 0.01, 1) == pytest.approx(12.3, abs=0.011)
+    # A sixth of what 6 s pay for are 4,000 events, of 20,000 a second.
+    assert close_time(pace, 6.0, 0.01, 1) == pytest.approx(6.2, abs=0.011)
+    assert close_time(pace, 12.0, 0.01, 1) == pytest.approx(12.4, abs=0.011)
     assert close_time(pace, 60.0, 0.01, 1) == pytest.approx(60.5, abs=0.011)
 
 
@@ -70,7 +70,7 @@ def test_a_run_of_pictures_has_windows_all_over(seconds: float, fewest: int) -> 
             pace.counted(round(20_000 * (closed_s - now_s)), closed_s - now_s)
             now_s = closed_s
     assert len(begun) >= fewest
-    assert max(b - a for a, b in zip(begun, [*begun[1:], seconds], strict=True)) < 0.52 * seconds
+    assert max(b - a for a, b in zip(begun, [*begun[1:], seconds], strict=True)) < 0.6 * seconds
 
 
 def test_a_window_opens_once_the_run_can_pay_for_it() -> None:
@@ -78,9 +78,9 @@ def test_a_window_opens_once_the_run_can_pay_for_it() -> None:
     close_time(pace, 0.0, 0.01, 64)
     assert not pace.should_open(100.0), "nothing is known of the event rate yet"
     pace.counted(50_000, 0.25)
-    # 0.5 s spent and 0.1 s to come, against 1.5 % of two cores: from 20 s on.
-    assert not pace.should_open(19.9)
-    assert pace.should_open(20.1)
+    # 0.5 s spent and 0.1 s to come, against 2 % of two cores: from 15 s on.
+    assert not pace.should_open(14.9)
+    assert pace.should_open(15.1)
 
 
 def test_tracing_stays_within_its_share_for_ever() -> None:
@@ -158,7 +158,7 @@ def test_a_window_closes_by_elements_where_events_come_faster_than_before() -> N
     pace = Pacing("auto", cores=2)
     close_time(pace, 0.0, 0.01, 64)
     # 20 events a second by the slow window before, 30 for each element.
-    pace.counted(256 * 30, 1000.0)
+    pace.counted(384 * 30, 1000.0)
     assert close_time(pace, 2000.0, 0.001, 64) == pytest.approx(2000.0 + 0.011, abs=0.0015), "20,000 events"
 
 

@@ -11,11 +11,14 @@ from typing import Final
 EVENT_COST_S: Final = 1e-5
 """Core-seconds that one event costs the pipeline, written and collected: 4e-6 among cheap elements, 1e-5 among images."""
 
-SHARE: Final = 0.015
+SHARE: Final = 0.02
 """The share of the run's core-seconds that tracing may take."""
 
 WINDOW_EVENTS: Final = 10_000
-"""Events after which the first window closes, and that later ones are sized for at the most."""
+"""Events that a window is sized for at the most."""
+
+FIRST_EVENTS: Final = 15_000
+"""Events after which the first window closes: it sees the pipeline fill and some steps in steady state."""
 
 FEWEST_EVENTS: Final = 2_000
 """Events that a window is sized for at the least: what a smaller one sees is mostly its edges."""
@@ -121,7 +124,7 @@ class Pacing:
 
     def _first_should_close(self, now_s: float, events: float) -> bool:
         short = self.expected_s is not None and self.expected_s <= FIRST_S
-        return events > WINDOW_EVENTS or (now_s > FIRST_S and not short)
+        return events > FIRST_EVENTS or (now_s > FIRST_S and not short)
 
     def _budget_s(self, now_s: float) -> float:
         """Core-seconds that tracing may have taken by now."""

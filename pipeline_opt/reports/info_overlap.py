@@ -169,11 +169,23 @@ def _usual_step_s(record: Record) -> float:
 
 
 def _common_length(records: list[Record]) -> float:
-    """Seconds that show some 8 steps of a typical variant, 3 of the slowest and no more than 24 of the fastest."""
+    """Seconds that show some 8 steps of a typical variant, 3 of the slowest and no more than 24 of the fastest.
+
+    Less where no trace window is as long, but 2 steps of the slowest.
+    """
     steps = [_usual_step_s(record) for record in records if len(record.steps)]
     wanted = 8 * float(np.exp(np.mean(np.log(np.maximum(steps, 1e-9)))))
     length = max(min(wanted, 24 * min(steps)), 3 * max(steps))
+    traced = min((_longest_window_s(record) for record in records if record.windows), default=length)
+    length = max(min(length, traced), 2 * max(steps))
     return max(min(length, max(record.wall_s for record in records)), 1e-9)
+
+
+def _longest_window_s(record: Record) -> float:
+    """Seconds of the longest trace window, as far as it is after the warm-up."""
+    steps = record.steps
+    begun = float(steps.wait_start[min(record.skipped, len(steps) - 1)]) if len(steps) else 0.0
+    return max(window.end_s - max(window.start_s, begun) for window in record.windows)
 
 
 def _steady_span(record: Record, length: float) -> Span:
