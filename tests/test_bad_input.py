@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import gzip
 import os
 import shutil
 import zipfile
@@ -134,6 +135,12 @@ def damaged_from_the_start(folder: Path) -> tuple[str, ...]:
     return wrote("data/a.tfrecord", bytes(content), "profile", "data", *ORDER)(folder)
 
 
+def damaged_text(folder: Path) -> tuple[str, ...]:
+    content = bytearray(gzip.compress(b"some words\n" * 1000))
+    content[12] ^= 255
+    return wrote("data/a.txt.gz", bytes(content), "profile", "data", "--trace", "off")(folder)
+
+
 def bad_image(folder: Path) -> tuple[str, ...]:
     shutil.copytree(folder / "images", folder / "data")
     (folder / "data" / "dogs" / "9.jpg").write_text("not a picture")
@@ -230,6 +237,19 @@ ROWS = (
         ("parse: data/a.csv, line 202: Field 1 is not a valid int64: x",),
         PROFILED,
     ),
+    Row(
+        "lines that end in CR alone",
+        wrote("data/a.csv", "a,b\r1,2\r3,4\r", "profile", "data"),
+        2,
+        ("csv: line 1 of data/a.csv holds a CR", "valid: rows that end in LF or CR LF"),
+    ),
+    Row(
+        "truncated compressed CSV",
+        wrote("data/a.csv.gz", gzip.compress(b"a,b\n1,2\n3,4\n")[:-9], "profile", "data"),
+        2,
+        ("csv: data/a.csv.gz: the GZIP stream is damaged", "ends early"),
+    ),
+    Row("damaged compressed text", damaged_text, 3, ("data/a.txt.gz, byte 0: the GZIP stream is damaged",), PROFILED),
     Row("unknown scheme", typed("profile", "gopher://x/y"), 2, ("gopher://", "no file system", "known schemes")),
     # Functions
     Row("map that raises", own_map("reject"), 3, ("reject: Python code raised ValueError: no dogs",), PROFILED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_a_bare_csv_path(tmp_path: Path) -> None:
     assert file_source(paths) == Csv(paths=paths, delimiter="\t", header=False)
     assert file_source(paths, header=True) == Csv(paths=paths, delimiter="\t", header=True)
     assert file_source(paths, "csv", delimiter=",", header=True) == Csv(paths=paths)
+
+
+def test_values_of_any_length(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a;b\n1;" + "x" * 300_000 + "\n")
+    before = csv.field_size_limit()
+    assert file_source((str(tmp_path),)) == Csv(paths=(str(tmp_path),), delimiter=";")
+    assert csv.field_size_limit() == before
+
+
+def test_rows_that_tensorflow_does_not_split_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'a,b\r\n1,"2\r3"\r\n4\r5,6\n')
+    with pytest.raises(po.FormatError, match=r"csv: line 3 of .*a\.csv holds a CR that ends no line"):
+        file_source((str(tmp_path),))
+    (tmp_path / "a.csv").write_bytes(b"1,2" * (6 << 20))
+    with pytest.raises(po.FormatError, match=r"line 1 of .*a\.csv holds more than 16,777,216 bytes"):
+        file_source((str(tmp_path),))
 
 
 def test_records_of_fixed_length_need_their_length() -> None:

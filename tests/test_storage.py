@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import os
 import struct
@@ -23,11 +22,10 @@ from pipeline_opt.errors import (
 )
 from pipeline_opt.sources import Csv, FixedLength, Images, TextLines, TFRecords
 from pipeline_opt.storage.compression import detect_compression
-from pipeline_opt.storage.csv_form import cells, first_lines
 from pipeline_opt.storage.filesystem import total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
-from pipeline_opt.storage.tfrecord import crc32c, first_corruption, masked_crc32c, read_records
+from pipeline_opt.storage.tfrecord import crc32c, cut_header, first_corruption, masked_crc32c, read_records
 from pipeline_opt.storage.uris import local_path, scheme_of, scheme_status, schemes
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 20
@@ -332,6 +330,39 @@ def test_truncated_file_is_found(tmp_path: Path, left: int, reason: str) -> None
         assert (found.offset, reason in found.reason) == (19, True)
 
 
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        (b"",) * 9,
+        (b"abc", b"defghi"),
+        (bytes(50_000),) * 3,
+        (os.urandom(90_000), b"x" * 70_000),
+        (b"a" * 256, b"b" * 65536),
+    ],
+    ids=["empty", "short", "zeros", "longer than the first look", "round lengths"],
+)
+@pytest.mark.parametrize("left", [1, 7, 11])
+def test_file_that_ends_inside_a_header_is_found(tmp_path: Path, payloads: tuple[bytes, ...], left: int) -> None:
+    whole = records(*payloads)
+    assert cut_header(put(tmp_path / "a", whole)) is None
+    found = cut_header(put(tmp_path / "b", whole + frame(b"the last one")[:left]))
+    assert found == (len(whole), f"the file ends inside a record's header, after {left} of 12 bytes")
+
+
+def test_file_that_ends_elsewhere_is_no_cut_header(tmp_path: Path) -> None:
+    for number, data in enumerate((b"", b"abc", records(b"abc") + frame(b"def")[:14], os.urandom(100_000))):
+        assert cut_header(put(tmp_path / str(number), data)) is None
+
+
+@pytest.mark.parametrize("at", [10, 3000])
+def test_a_damaged_gzip_file_is_still_one(tmp_path: Path, at: int) -> None:
+    data = bytearray(gzip.compress(os.urandom(5000).hex().encode()))
+    data[at : at + 2] = bytes(byte ^ 0xFF for byte in data[at : at + 2])
+    path = put(tmp_path / "a.txt.gz", bytes(data))
+    assert detect_compression([path]) == "GZIP"
+    assert resolve(TextLines(paths=(path,))).compression == "GZIP"
+
+
 def test_place_that_is_no_record_or_a_whole_one_is_no_corruption(tmp_path: Path) -> None:
     data = bytearray(records(b"abc", b"defghi"))
     data[14] ^= 1
@@ -408,27 +439,3 @@ def test_other_schemes_are_listed_through_tensorflow(tmp_path: Path) -> None:
 def test_file_that_cannot_be_read_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="cannot read /proc/self/mem: Input/output error"):
         detect_format("/proc/self/mem")
-
-
-def test_csv_lines_that_end_with_a_carriage_return_alone(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(b"a,b\r1,2\r3,4\r")
-    with pytest.raises(FormatError, match=r"the lines of .*a.csv end with a carriage return alone; valid: line feed"):
-        first_lines(str(tmp_path / "a.csv"), "")
-    (tmp_path / "b.csv").write_bytes(b'a,b\r\n"1\r2",3\r\n')
-    assert cells(first_lines(str(tmp_path / "b.csv"), ""), ",") == [["a", "b"], ["1\r2", "3"]]
-
-
-def test_csv_values_of_any_length() -> None:
-    long = "x" * 200_000
-    before = csv.field_size_limit()
-    assert cells([f"1,{long}"], ",") == [["1", long]]
-    assert csv.field_size_limit() == before
-
-
-def test_a_small_gzip_file_that_is_damaged_is_no_text(tmp_path: Path) -> None:
-    content = bytearray(gzip.compress("".join(f"{n},{n * n}\n" for n in range(500)).encode()))
-    content[200] ^= 255
-    (tmp_path / "a.csv.gz").write_bytes(content)
-    assert detect_compression([str(tmp_path / "a.csv.gz")]) == "GZIP"
-    with pytest.raises(FormatError, match=r"csv: .*a.csv.gz is damaged: the GZIP stream cannot be read"):
-        first_lines(str(tmp_path / "a.csv.gz"), "GZIP", 500)

@@ -6,7 +6,8 @@ import warnings
 from typing import Any
 
 from pipeline_opt.build.purities import purities_of, random_of
-from pipeline_opt.build.steps import Resolve, build_steps
+from pipeline_opt.build.reading import Resolve
+from pipeline_opt.build.steps import build_steps
 from pipeline_opt.errors import PlanWarning
 from pipeline_opt.order import harms, rests_on_purity
 from pipeline_opt.plan import Plan, unfolded

@@ -12,7 +12,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Csv, FileSource, Images, ResolvedSource, TextLines, TFRecords
 from pipeline_opt.stages import Map
-from pipeline_opt.storage.csv_form import cells, first_lines, is_number
+from pipeline_opt.storage.csv_form import first_lines, is_number, rows_of
 from pipeline_opt.storage.tfrecord import read_records
 
 tf = lazy_module("tensorflow")
@@ -48,8 +48,8 @@ def infer_defaults(source: FileSource, resolved: ResolvedSource) -> Defaults:
         One map, or none where raw bytes are all that can be said; `notes` has the reason, and what was assumed.
 
     Raises:
-        CorruptRecordError: a record at the beginning of a file is damaged.
-        FormatError: the rows of a CSV file differ in length.
+        CorruptRecordError: a file is damaged in its first records or lines.
+        FormatError: the rows of a CSV file differ in length, or it has no lines.
     """
     match source:
         case Images():
@@ -145,9 +145,9 @@ def _csv_defaults(source: Csv, resolved: ResolvedSource) -> Defaults:
     rows: list[list[str]] = []
     for path in files:
         lines = first_lines(path, resolved.compression, _SAMPLE // len(files) + source.header)
-        table = cells(lines, source.delimiter)
-        header = header or (table[0] if source.header and table else [])
-        rows += _same_width(path, table[source.header :], len(header or table[0]) if table else 0)
+        cells = rows_of(lines, source.delimiter)
+        header = header or (cells[0] if source.header and cells else [])
+        rows += _same_width(path, cells[source.header :], len(header or cells[0]) if cells else 0)
     if not rows:
         return Defaults((), ("csv: the files looked at hold no rows; elements are lines",))
     columns = _unique(header or [f"column_{number}" for number in range(len(rows[0]))])

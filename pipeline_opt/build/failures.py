@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pipeline_opt.build.functions import scope_name
 from pipeline_opt.build.messages import Message, parse_message
+from pipeline_opt.build.reading import Resolve, file_sources, listed
 from pipeline_opt.errors import (
     CacheError,
     CorruptRecordError,
@@ -21,8 +22,7 @@ from pipeline_opt.errors import (
     StageError,
 )
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.names import inner_prefix
-from pipeline_opt.plan import Combination, Plan, item_names
+from pipeline_opt.plan import Plan, item_names
 from pipeline_opt.sources import Csv, FileSource, Images, ResolvedSource, Source, TFRecords
 from pipeline_opt.stages import BATCHING, FUNCTION_FIELDS, Cache, PaddedBatch, Snapshot, Stage
 from pipeline_opt.storage import resolve as list_files
@@ -36,8 +36,6 @@ from pipeline_opt.storage.damage import (
 )
 
 tf = lazy_module("tensorflow")
-
-Resolve = Callable[[FileSource], ResolvedSource]
 
 COUNTERPARTS: Final[Mapping[str, type[PipelineOptError]]] = {
     "AbortedError": StageError,
@@ -125,7 +123,7 @@ class Failure:
     @functools.cached_property
     def files(self) -> tuple[tuple[str, FileSource, ResolvedSource], ...]:
         """Every file source with its files and the name of the stage that reads them."""
-        return tuple(_listed(self.plan, self.resolve))
+        return tuple(listed(self.plan, self.resolve))
 
     def only(self, *kinds: type[Stage] | type[Source]) -> str | None:
         """The name of the stage or source of some kinds, if there is one only."""
@@ -229,7 +227,9 @@ def _unreadable_path(failure: Failure) -> PipelineOptError | None:
     path = _path_in(failure)
     if failure.kind not in ("NotFoundError", "PermissionDeniedError", "FailedPreconditionError") or path is None:
         return None
-    reader = next((name for name, source in _sources(failure.plan) if _may_read(source, path)), None) or failure.stage
+    reader = (
+        next((name for name, source in file_sources(failure.plan) if _may_read(source, path)), None) or failure.stage
+    )
     says = {"NotFoundError": "the file is gone", "PermissionDeniedError": "the file may not be read"}
     error = MissingPathError if failure.kind == "NotFoundError" else SourceError
     prefix = f"{reader}: " if reader else ""
@@ -239,7 +239,7 @@ def _unreadable_path(failure: Failure) -> PipelineOptError | None:
 def _path_in(failure: Failure) -> str | None:
     """The path that a message names: TensorFlow writes `path; reason`, other libraries write sentences."""
     path, semicolon, _ = failure.message.text.partition("; ")
-    if semicolon and any(_may_read(source, path) for _, source in _sources(failure.plan)):
+    if semicolon and any(_may_read(source, path) for _, source in file_sources(failure.plan)):
         return path
     return next(iter(_PATH.findall(failure.message.text)), None)
 
@@ -328,20 +328,3 @@ EXPLANATIONS: Final[tuple[Callable[[Failure], PipelineOptError | None], ...]] = 
     _misfit_row, _unreadable_path, _no_memory,
 )  # fmt: skip
 """What is tried, in this order; the first that knows the case explains it."""
-
-
-def _sources(plan: Plan, prefix: str = "") -> Iterator[tuple[str, FileSource]]:
-    """The file sources of a plan and of the plans in it, by the name of the stage that reads them."""
-    if isinstance(plan.source, FileSource):
-        yield prefix + (plan.reader.name if plan.reader else plan.source.kind), plan.source
-    if isinstance(plan.source, Combination):
-        for number, inner in enumerate(plan.source.plans):
-            yield from _sources(inner, inner_prefix(prefix, number))
-
-
-def _listed(plan: Plan, resolve: Resolve) -> Iterator[tuple[str, FileSource, ResolvedSource]]:
-    for name, source in _sources(plan):
-        try:
-            yield name, source, resolve(source)
-        except SourceError:
-            continue

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline_opt.build import transformations
+from pipeline_opt.build.reading import Resolve
 from pipeline_opt.build.sources import FileReader
 from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.order import check_order
 from pipeline_opt.plan import Combination, Concatenate, Plan, Zip
-from pipeline_opt.sources import FileSource, OpaqueDataset, ResolvedSource, Source, Tensors
+from pipeline_opt.sources import FileSource, OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import Interleave, PrefetchToDevice, Stage
 
 tf = lazy_module("tensorflow")
-
-Resolve = Callable[[FileSource], ResolvedSource]
 
 
 class Built(NamedTuple):

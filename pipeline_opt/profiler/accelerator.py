@@ -22,7 +22,7 @@ SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 BYTES_PER_S: Final = {"KB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9, "TB/s": 1e12}
 
 STEP_S: Final = (1e-9, 3600.0)
-LINK_BYTES_PER_S: Final = (1e3, 1e15)
+LINK_BYTES_PER_S: Final = (1.0, 1e15)
 """What an accelerator can be like: wide of any that there is, and within what a clock can wait for."""
 
 _TIME = re.compile(r"([0-9.]+(?:e-?[0-9]+)?)\s*(us|ms|s)")
@@ -60,7 +60,7 @@ class Accelerator:
         self._require(
             speed is None or _is_in(speed, LINK_BYTES_PER_S),
             "link_bytes_per_s",
-            "bytes a second from 1e3 to 1e15, or None",
+            "bytes a second from 1 to 1e15, or None",
         )
         self._require(is_count(self.in_flight, 0, MOST_ON_DEVICE), "in_flight", counts(0, MOST_ON_DEVICE))
         self._require(

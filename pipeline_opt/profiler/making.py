@@ -8,6 +8,7 @@ import platform
 from datetime import UTC, datetime
 
 from pipeline_opt import text
+from pipeline_opt.build.reading import silent_losses
 from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import machine
@@ -75,7 +76,7 @@ def make_record(
         intervals=_shifted(found, result.start, spans),
         stages=stage_records(subject.stages, seen),
         knobs=seen.series,
-        notes=(*observer.problems, *_notes(found, spans, seen.whole, result)),
+        notes=(*_losses(subject, result), *observer.problems, *_notes(found, spans, seen.whole, result)),
     )
 
 
@@ -116,6 +117,11 @@ def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
     """What to multiply the windows' work with: seconds of the run for each second in a window."""
     inside = sum(span.end_s - span.start_s for span in spans)
     return result.wall_s / inside if inside else 1.0
+
+
+def _losses(subject: Subject, result: LoopResult) -> tuple[str, ...]:
+    """What is missing from the data though nothing failed; a failure says more."""
+    return silent_losses(subject.plan) if result.error is None else ()
 
 
 def _notes(found: Attribution, spans: tuple[Window, ...], whole: bool, result: LoopResult) -> list[str]:

@@ -11,9 +11,9 @@ from pipeline_opt.storage.filesystem import file_system
 
 HEAD_BYTES: Final = 64 * 1024
 """What is read of a file to tell its format."""
-_PIECE_BYTES: Final = 256
 _WINDOW_BITS: Final = {"GZIP": 31, "ZLIB": 15}
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
+_PIECE: Final = 512
 
 
 class Inflated(io.RawIOBase):
@@ -73,28 +73,15 @@ def head(path: str) -> bytes:
 def decompressed_head(raw: bytes) -> tuple[str, bytes]:
     """The compression of a file that begins with `raw`, and its first decompressed bytes.
 
-    A magic number alone proves little (a text can begin with `x^`), so the bytes must decompress as well: all of them, or
-    some of a GZIP stream, whose magic number no text begins with.
+    A magic number alone proves little (a text can begin with `x^`), so the bytes must decompress as well, unless the whole
+    header is that of a GZIP file: then it is a damaged one, and what comes before the damage is given.
     """
     for compression, fits in (("GZIP", raw[:3] == _GZIP_MAGIC), ("ZLIB", _is_zlib_header(raw))):
         if fits:
             content, whole = _inflated(raw, compression)
-            if whole or compression == "GZIP":
+            if whole or (compression == "GZIP" and _is_gzip_header(raw)):
                 return compression, content
     return "", raw
-
-
-def _inflated(raw: bytes, compression: str) -> tuple[bytes, bool]:
-    """What the beginning of a stream holds, up to where it is damaged, and whether it is not."""
-    inflater, content = zlib.decompressobj(_WINDOW_BITS[compression]), b""
-    for start in range(0, len(raw), _PIECE_BYTES):
-        try:
-            content += inflater.decompress(raw[start : start + _PIECE_BYTES], HEAD_BYTES)
-        except zlib.error:
-            return content, False
-        if inflater.eof or len(content) >= HEAD_BYTES:
-            break
-    return content[:HEAD_BYTES], True
 
 
 def detect_compression(files: Sequence[str]) -> str:
@@ -104,6 +91,25 @@ def detect_compression(files: Sequence[str]) -> str:
         if raw:
             return decompressed_head(raw)[0]
     return ""
+
+
+def _inflated(raw: bytes, compression: str) -> tuple[bytes, bool]:
+    """The beginning of what some bytes decompress to, up to a damage, and whether there is none."""
+    inflater = zlib.decompressobj(_WINDOW_BITS[compression])
+    content = b""
+    try:
+        for at in range(0, len(raw), _PIECE):
+            content += inflater.decompress(raw[at : at + _PIECE], HEAD_BYTES - len(content))
+            if inflater.eof or len(content) == HEAD_BYTES:
+                break
+    except zlib.error:
+        return content, False
+    return content, True
+
+
+def _is_gzip_header(raw: bytes) -> bool:
+    """Whether flags, level and system are some that RFC 1952 has."""
+    return len(raw) >= 10 and raw[3] < 32 and raw[8] in (0, 2, 4) and (raw[9] < 14 or raw[9] == 255)
 
 
 def _is_zlib_header(raw: bytes) -> bool:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import re
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
-from pipeline_opt.errors import FormatError
+from pipeline_opt.errors import CorruptRecordError, FormatError
 from pipeline_opt.storage.compression import open_decompressed
 
 DELIMITERS: Final = ("\t", ";", "|", ",")
 """What may stand between values. The comma comes last: where values hold decimal commas it is as regular as the others."""
 
 _LINES: Final = 20
-_LONGEST: Final = 2**31 - 1
+_LINE_BYTES: Final = 16 << 20
+_QUOTED: Final = re.compile(r'"[^"]*"')
 
 
 class CsvForm(NamedTuple):
@@ -33,7 +36,7 @@ def csv_form(lines: Sequence[str], delimiter: str | None = None) -> CsvForm:
         delimiter: What stands between values, where that is known.
     """
     between = delimiter or next((d for d in DELIMITERS if _is_regular(lines, d)), ",")
-    first = next(iter(cells(lines[:1], between)), [])
+    first = next(iter(rows_of(lines, between)), [])
     return CsvForm(between, not (first and all(is_number(value) for value in first)))
 
 
@@ -41,26 +44,36 @@ def first_lines(path: str, compression: str, count: int = _LINES) -> list[str]:
     """The first lines of a file, without their ends.
 
     Raises:
-        FormatError: Its lines do not end as TensorFlow ends them, or it does not decompress.
+        CorruptRecordError: The compressed stream is damaged there.
+        FormatError: They are no lines to TensorFlow, which ends one at LF or CR LF.
     """
     try:
         with open_decompressed(path, compression) as stream:
-            lines = [line.decode("utf-8-sig", "replace").rstrip("\r\n") for line in islice(stream, count)]
+            return list(islice(_lines(path, stream), count))
     except zlib.error as error:
-        raise FormatError(f"csv: {path} is damaged: the {compression} stream cannot be read: {error}") from error
-    if any("\r" in line and '"' not in line for line in lines):
-        raise FormatError(f"csv: the lines of {path} end with a carriage return alone; valid: line feed, or both")
-    return lines
+        raise CorruptRecordError(f"csv: {path}: the {compression} stream is damaged: {error}") from error
 
 
-def cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    """The values of each line that has any, however long they are; a quote that is not closed ends with the last line."""
-    # The limit is the process's: others may count on theirs.
-    before = csv.field_size_limit(_LONGEST)
+def _lines(path: str, stream: BinaryIO) -> Iterator[str]:
+    number = 0
+    while raw := stream.readline(_LINE_BYTES):
+        number += 1
+        line = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
+        if "\r" in _QUOTED.sub("", line):
+            held = "a CR that ends no line"
+        elif len(raw) == _LINE_BYTES and not raw.endswith(b"\n"):
+            held = f"more than {_LINE_BYTES:,} bytes"
+        else:
+            yield line
+            continue
+        raise FormatError(f"csv: line {number} of {path} holds {held}; valid: rows that end in LF or CR LF")
+
+
+def rows_of(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """The values in some lines, however long they are."""
+    before = csv.field_size_limit(sys.maxsize)
     try:
-        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
-    except csv.Error:
-        return [line.split(delimiter) for line in lines if line]
+        return list(csv.reader(lines, delimiter=delimiter))
     finally:
         csv.field_size_limit(before)
 
@@ -76,5 +89,5 @@ def is_number(text: str) -> bool:
 
 def _is_regular(lines: Sequence[str], delimiter: str) -> bool:
     """Whether it splits every line into as many values, and more than one."""
-    widths = {len(row) for row in cells(lines, delimiter)}
+    widths = {len(row) for row in rows_of(lines, delimiter) if row}
     return len(widths) == 1 and widths.pop() > 1

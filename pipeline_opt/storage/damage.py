@@ -11,7 +11,7 @@ from pipeline_opt.errors import SourceError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage.compression import decompressed_head, head, open_decompressed
 from pipeline_opt.storage.formats import describe
-from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, first_corruption
+from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, cut_header, first_corruption
 from pipeline_opt.storage.uris import local_path
 
 tf = lazy_module("tensorflow")
@@ -20,6 +20,10 @@ _REMOTE_FILES: Final = 16
 """Above so many remote files none is searched: each has to be fetched."""
 _SEARCHED_BYTES: Final = 1 << 30
 """Where contents must be read through, the search ends after so many bytes."""
+_GLANCED_BYTES: Final = 64 << 20
+"""The same where nothing has failed."""
+_TAILS: Final = 256
+"""Where the ends of files are looked at, those of so many."""
 _CHUNK: Final = 1 << 12
 """How exactly the place of damage in a stream is told, in bytes."""
 
@@ -68,9 +72,20 @@ def mismatch(path: str, compression: str, *, records: bool) -> str:
     return ""
 
 
-def damaged_stream(files: Sequence[str], compression: str) -> Damage | None:
+def silent_damage(files: Sequence[str], compression: str, *, records: bool) -> Damage | None:
+    """The first file in which TensorFlow leaves out what follows a damage without a word; a cheap look, not a search."""
+    if compression:
+        return damaged_stream(files, compression, _GLANCED_BYTES)
+    for path in _searchable(files[-_TAILS:]) if records else ():
+        found = cut_header(path)
+        if found is not None:
+            return Damage(path, *found)
+    return None
+
+
+def damaged_stream(files: Sequence[str], compression: str, limit: int = _SEARCHED_BYTES) -> Damage | None:
     """The first compressed file that does not decompress, within a limit of bytes."""
-    left = _SEARCHED_BYTES
+    left = limit
     for path in _searchable(files) if compression else ():
         offset = 0
         with open_decompressed(path, compression, _CHUNK) as stream:

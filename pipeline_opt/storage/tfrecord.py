@@ -7,8 +7,11 @@ CRC-32C of the payload (4 bytes each); see the TFRecord chapter of TensorFlow's 
 from __future__ import annotations
 
 import functools
+import os
+import re
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
 from pipeline_opt.errors import CorruptRecordError
@@ -22,6 +25,9 @@ OVERHEAD_BYTES: Final = _HEADER.size + _CRC.size
 """What a record takes beside its payload."""
 _POLYNOMIAL: Final = 0x82F63B78
 _CHUNK: Final = 1 << 20
+_TAILS: Final = (1 << 16, 1 << 20)
+_ZEROS: Final = re.compile(rb"\0{5,}")
+"""The length of a record that fits such a tail ends with five of them."""
 
 
 class Corruption(NamedTuple):
@@ -97,6 +103,53 @@ def first_corruption(path: str, compression: str = "", at: int | None = None) ->
     return None
 
 
+def cut_header(path: str) -> Corruption | None:
+    """The header that an uncompressed file ends inside, which TensorFlow takes for the end of the data.
+
+    Looks at the end of the file only: None, too, where the last whole record is longer than a megabyte.
+    """
+    with open_decompressed(path, "") as stream:
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
+        for length in _TAILS:
+            start = max(0, size - length)
+            stream.seek(start)
+            tail = stream.read(length)
+            end = _end_of_records(tail)
+            if end is not None:
+                left = len(tail) - end
+                return Corruption(start + end, _ends_in_header(left)) if 0 < left < HEADER_BYTES else None
+            if start == 0:
+                break
+    return None
+
+
+def _end_of_records(tail: bytes) -> int | None:
+    """Where the last whole record ends in the last bytes of a file; None if none begins in them."""
+    for first in _likely_headers(tail):
+        at = first
+        while at + HEADER_BYTES <= len(tail):
+            length = _length(tail[at : at + HEADER_BYTES])
+            if length is None or at + length + OVERHEAD_BYTES > len(tail):
+                break
+            at += length + OVERHEAD_BYTES
+        if at > first:
+            return at
+    return None
+
+
+def _likely_headers(tail: bytes) -> Iterator[int]:
+    """Where the zeros allow a header: they begin inside its length, or end inside the checksum after it."""
+    for zeros in _ZEROS.finditer(tail):
+        start, end = zeros.span()
+        places = {*range(start - 3, start + 1), *range(end - HEADER_BYTES + 1, end - 7)}
+        yield from sorted(at for at in places if at >= 0)
+
+
+def _ends_in_header(left: int) -> str:
+    return f"the file ends inside a record's header, after {left} of {HEADER_BYTES} bytes"
+
+
 class _DamagedError(Exception):
     """A record cannot be read; the message says why."""
 
@@ -114,7 +167,7 @@ def _read_framed(stream: BinaryIO, *, keep: bool, check: bool) -> bytes | range 
     if not header:
         return None
     if len(header) < _HEADER.size:
-        raise _DamagedError(f"the file ends inside a record's header, after {len(header)} of {_HEADER.size} bytes")
+        raise _DamagedError(_ends_in_header(len(header)))
     length = _length(header)
     if length is None:
         raise _DamagedError("the checksum of the record's length does not fit")
