@@ -311,7 +311,7 @@ ROWS = (
         "link of no speed",
         typed("profile", "images", "--accelerator", "1ms@1e-9KB/s"),
         2,
-        ("link_bytes_per_s=1", "from 1e3 to"),
+        ("link_bytes_per_s=1", "from 1 to"),
     ),
     Row("negative step time", typed("profile", "images", "--accelerator", "-1ms"), 2, ("'-1ms'", "20ms")),
     Row(
