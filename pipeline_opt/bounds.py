@@ -8,7 +8,10 @@ MOST_PARALLEL: Final = 4_096
 """Calls, inputs or threads at a time: beyond it TensorFlow's thread pools end the process."""
 
 MOST_IN_MEMORY: Final = 100_000_000
-"""Elements of a buffer or a batch: TensorFlow sets 24 bytes aside for each before the first has come."""
+"""Elements of a buffer: TensorFlow sets 24 bytes aside for each before the first has come."""
+
+MOST_IN_BATCH: Final = 10_000_000
+"""Elements of a batch: with ten times as many a map that is fused with its batch seems to hang."""
 
 MOST_BYTES: Final = 2**31 - 1
 """Bytes of a read buffer or of a record."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Final
 
-from pipeline_opt.bounds import MOST, MOST_IN_MEMORY, MOST_ON_DEVICE, MOST_PARALLEL, counts, is_count
+from pipeline_opt.bounds import MOST, MOST_IN_BATCH, MOST_IN_MEMORY, MOST_ON_DEVICE, MOST_PARALLEL, counts, is_count
 from pipeline_opt.errors import KnobError
 from pipeline_opt.functions import Function
 
@@ -147,7 +147,7 @@ class Batching(Stage):
     drop_remainder: bool = False
 
     def __post_init__(self) -> None:
-        self._require_count("batch_size", most=MOST_IN_MEMORY)
+        self._require_count("batch_size", most=MOST_IN_BATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +199,8 @@ class BucketBySequenceLength(Stage):
         bounds, sizes = self.bucket_boundaries, self.bucket_batch_sizes
         rising = all(is_count(bound, -MOST, MOST) for bound in bounds) and all(a < b for a, b in pairwise(bounds))
         self._require(bool(bounds) and rising, "bucket_boundaries", "whole numbers, rising, from -2**63 to 2**63-1")
-        valid = f"{len(bounds) + 1} whole numbers from 1 to {MOST_IN_MEMORY:,}, one more than bucket_boundaries"
-        fits = len(sizes) == len(bounds) + 1 and all(is_count(size, 1, MOST_IN_MEMORY) for size in sizes)
+        valid = f"{len(bounds) + 1} whole numbers from 1 to {MOST_IN_BATCH:,}, one more than bucket_boundaries"
+        fits = len(sizes) == len(bounds) + 1 and all(is_count(size, 1, MOST_IN_BATCH) for size in sizes)
         self._require(fits, "bucket_batch_sizes", valid)
 
 

@@ -148,10 +148,17 @@ def test_with_steps_in_flight_the_device_takes_them_one_after_another() -> None:
 def test_a_load_lasts_as_long_as_the_bytes_take() -> None:
     clock = FakeClock()
     device = Device(Accelerator(1.0, link_bytes_per_s=1000.0), clock)
-    device.load(np.zeros(250, np.uint8), 250)
+    device.load(np.zeros(250, np.uint8))
     assert clock.now() == 0.25
-    Device(Accelerator(1.0), clock).load(np.zeros(250, np.uint8), 250)
+    Device(Accelerator(1.0), clock).load(np.zeros(250, np.uint8))
     assert clock.now() == 0.25
+
+
+def test_strings_stay_on_the_host_and_take_no_time_on_the_link() -> None:
+    clock = FakeClock()
+    device = Device(Accelerator(1.0, link_bytes_per_s=1000.0), clock)
+    device.load({"text": np.array([b"x" * 5000], object), "label": np.zeros(50, np.uint8)})
+    assert clock.now() == 0.05
 
 
 def test_a_load_copies_every_array_of_the_batch() -> None:
@@ -163,7 +170,7 @@ def test_a_load_copies_every_array_of_the_batch() -> None:
         "more": [label, (np.array(["text"]), b"text")],
         "flag": np.array([True]),
     }
-    device.load(batch, 1)
+    device.load(batch)
     memory = device._buffers[0]._memory
     assert memory[:240].view(np.float32).reshape(5, 3, 4).tolist() == image.transpose(2, 0, 1).tolist()
     assert memory[256:264].view(np.int64).tolist() == [7]
@@ -173,11 +180,11 @@ def test_a_load_copies_every_array_of_the_batch() -> None:
 def test_loads_take_the_buffers_in_turn_and_keep_their_memory() -> None:
     device = Device(Accelerator(1.0, link_bytes_per_s=1e9), FakeClock(), buffers=2)
     for value in (1, 2, 3):
-        device.load(np.full(8, value, np.uint8), 8)
+        device.load(np.full(8, value, np.uint8))
     first, second = (buffer._memory for buffer in device._buffers)
     assert (first[0], second[0]) == (3, 2)
-    device.load(np.zeros(4, np.uint8), 4)
-    device.load(np.zeros(4, np.uint8), 4)
+    device.load(np.zeros(4, np.uint8))
+    device.load(np.zeros(4, np.uint8))
     assert device._buffers[1]._memory is second
 
 

@@ -78,7 +78,7 @@ def test_text_has_the_same_bounds(tmp_path: Path) -> None:
     text = 'order = ["batch"]\n[source]\nkind = "text"\npaths = ["a"]\n[stages.batch]\nbatch_size = 10_000_000_000\n'
     (tmp_path / "plan.toml").write_text(text)
     with pytest.raises(
-        po.PlanError, match="batch_size=10000000000 is out of range; valid: a whole number from 1 to 100,0"
+        po.PlanError, match="batch_size=10000000000 is out of range; valid: a whole number from 1 to 10,0"
     ):
         Pipeline.from_config(tmp_path / "plan.toml")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_opt.bounds import MOST, MOST_IN_MEMORY
+from pipeline_opt.bounds import MOST, MOST_IN_BATCH, MOST_IN_MEMORY
 from pipeline_opt.errors import ConfigError, FunctionError, PlanError
 from pipeline_opt.functions import Function
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
@@ -63,6 +63,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 words = st.text("abcxyz_éß", min_size=1, max_size=4)
 numbers = st.integers(1, 4096)
 sizes = st.integers(1, MOST_IN_MEMORY)
+batches = st.integers(1, MOST_IN_BATCH)
 counts = st.integers(0, MOST)
 flags = st.booleans()
 maybe_flags = st.none() | flags
@@ -82,7 +83,7 @@ references = st.builds("{}:{}".format, names | names.map("{}.py".format), names)
 functions = st.builds(Function.of, references) | st.builds(
     lambda ref, arguments: Function.of(ref, **arguments), references, st.dictionaries(names, plain, max_size=2)
 )
-batching: dict[str, Any] = {"batch_size": sizes, "drop_remainder": flags}
+batching: dict[str, Any] = {"batch_size": batches, "drop_remainder": flags}
 padding: dict[str, Any] = {"padded_shapes": plain, "padding_values": plain}
 parallel: dict[str, Any] = {"num_parallel_calls": knobs, "deterministic": maybe_flags}
 maybe_numbers = st.none() | numbers
@@ -105,7 +106,7 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
     BucketBySequenceLength: {
         "element_length_func": functions,
         "bucket_boundaries": st.just((3, 9)),
-        "bucket_batch_sizes": st.tuples(sizes, sizes, sizes),
+        "bucket_batch_sizes": st.tuples(batches, batches, batches),
         **padding,
         "pad_to_bucket_boundary": flags,
         "no_padding": flags,

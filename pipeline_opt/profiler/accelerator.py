@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_opt.bounds import MOST_IN_MEMORY, MOST_ON_DEVICE, counts, is_count
+from pipeline_opt.bounds import MOST_IN_BATCH, MOST_ON_DEVICE, counts, is_count
 from pipeline_opt.clock import Clock
 from pipeline_opt.errors import UsageError
 from pipeline_opt.profiler.presets import PRESETS, Preset
@@ -35,9 +35,9 @@ class Accelerator:
 
     Args:
         step_s: Seconds of computing for a batch.
-        link_bytes_per_s: Bytes a second from host to device. Loading a batch copies its bytes and lasts until they
-            could have crossed the link, so that a link faster than this machine copies is as fast as that. None: the
-            accelerator takes batches where they are, and nothing is loaded.
+        link_bytes_per_s: Bytes a second from host to device. Loading a batch copies its numbers, strings stay on the host,
+            and lasts until they could have crossed the link, so that a link faster than this machine copies is as fast as
+            that. None: the accelerator takes batches where they are, and nothing is loaded.
         in_flight: Steps that the host may be ahead. 0: the host waits for the end of each step, as a loop does that
             reads its loss. n: it goes on while no more than n steps are unfinished, as with asynchronous dispatch.
         batch_size: The batch that `step_s` is for: one of n elements then takes `step_s * n / batch_size`, an
@@ -64,7 +64,7 @@ class Accelerator:
         )
         self._require(is_count(self.in_flight, 0, MOST_ON_DEVICE), "in_flight", counts(0, MOST_ON_DEVICE))
         self._require(
-            size is None or is_count(size, 1, MOST_IN_MEMORY), "batch_size", f"{counts(1, MOST_IN_MEMORY)}, or None"
+            size is None or is_count(size, 1, MOST_IN_BATCH), "batch_size", f"{counts(1, MOST_IN_BATCH)}, or None"
         )
 
     @classmethod
@@ -150,15 +150,15 @@ class Device:
         self._buffers = [_Buffer() for _ in range(buffers)]
         self._loads = 0
 
-    def load(self, batch: Any, nbytes: int) -> None:
-        """Copy a batch over the link; returns when its `nbytes` have had the time to cross."""
+    def load(self, batch: Any) -> None:
+        """Copy a batch over the link; returns when the bytes that a device holds have had the time to cross."""
         speed = self._accelerator.link_bytes_per_s
         if speed is None:
             return
-        arrives = self._clock.now() + nbytes / speed
-        self._buffers[self._loads % len(self._buffers)].fill(batch)
+        start = self._clock.now()
+        copied = self._buffers[self._loads % len(self._buffers)].fill(batch)
         self._loads += 1
-        self._clock.sleep_until(arrives)
+        self._clock.sleep_until(start + copied / speed)
 
     def step(self, elements: int) -> tuple[float, float]:
         """Compute with a batch; returns once no more steps are unfinished than may be.
@@ -185,7 +185,8 @@ class _Buffer:
     def __init__(self) -> None:
         self._memory: NDArray[np.uint8] = np.empty(0, np.uint8)
 
-    def fill(self, batch: Any) -> None:
+    def fill(self, batch: Any) -> int:
+        """Copy what is numbers in a batch; gives its bytes."""
         arrays = list(numeric_arrays(batch))
         needed = sum(_aligned(array.nbytes) for array in arrays)
         if needed > len(self._memory):
@@ -195,6 +196,7 @@ class _Buffer:
             place = self._memory[at : at + array.nbytes]
             np.copyto(place.view(array.dtype).reshape(array.shape), array)
             at += _aligned(array.nbytes)
+        return sum(array.nbytes for array in arrays)
 
 
 def _aligned(nbytes: int) -> int:

@@ -33,7 +33,7 @@ class Consumer:
         """Take what comes for batches of the usual size, whatever it holds; what people should know of that."""
         return ()
 
-    def load(self, batch: Any, nbytes: int) -> None:
+    def load(self, batch: Any) -> None:
         """Copy a batch to the device; returns when it is there."""
 
     def train(self, batch: Any, elements: int) -> tuple[float, float] | None:
@@ -144,9 +144,9 @@ class EmulatedConsumer(Consumer):
             f"{self._accelerator.step_s:g} s a step.",
         )
 
-    def load(self, batch: Any, nbytes: int) -> None:
+    def load(self, batch: Any) -> None:
         """Copy the batch over the link."""
-        self._device.load(batch, nbytes)
+        self._device.load(batch)
 
     def train(self, batch: Any, elements: int) -> tuple[float, float]:
         """Dispatch the step."""

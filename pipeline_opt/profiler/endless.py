@@ -1,26 +1,42 @@
-"""Whether a dataset ever ends, also where tf.data's own cardinality does not tell, as behind a filter."""
+"""Whether data ends: TensorFlow does not know it behind a filter, the dataset's graph does."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.profiler.graph import Node, nodes_of
 
 tf = lazy_module("tensorflow")
 
-ENDING: Final = ("_TakeDataset", "_TakeWhileDataset")
-"""Datasets that end although their input does not."""
-
-UNTIL_THE_FIRST_ENDS: Final = ("_ZipDataset",)
-"""Datasets of several inputs that end with the first of them."""
-
 
 def is_endless(dataset: Any) -> bool:
-    """Whether a dataset goes on for ever: it says so, or what it takes from does and nothing in between ends it."""
-    cardinality = dataset.cardinality().numpy()
-    if cardinality != tf.data.UNKNOWN_CARDINALITY:
-        return bool(cardinality == tf.data.INFINITE_CARDINALITY)
-    kind, inputs = type(dataset).__name__, dataset._inputs()
-    if kind in ENDING or not inputs:
-        return False
-    return (all if kind in UNTIL_THE_FIRST_ENDS else any)(is_endless(taken) for taken in inputs)
+    """Whether a dataset goes on for ever, as far as it can be known without running it."""
+    size = dataset.cardinality().numpy()
+    if size == tf.data.UNKNOWN_CARDINALITY:
+        return goes_on(nodes_of(dataset))
+    return bool(size == tf.data.INFINITE_CARDINALITY)
+
+
+def goes_on(nodes: Sequence[Node]) -> bool:
+    """Whether something among the ops of a dataset, sources first, is without end and nothing above bounds it."""
+    endless: dict[str, bool] = {}
+    for node in nodes:
+        endless[node.key] = _goes_on(node, [endless.get(key, False) for key in node.inputs])
+    return bool(nodes) and endless[nodes[-1].key]
+
+
+def _goes_on(node: Node, inputs: list[bool]) -> bool:
+    match node.kind:
+        case "random":
+            return True
+        case "take_while":
+            return False
+        case "take" if node.count != -1:
+            return False
+        case "sample":
+            # The first input says from which of the others the next element comes.
+            return bool(inputs) and inputs[0] and (all if node.ends_with_first else any)(inputs[1:])
+    repeats = node.kind != "take" and node.count == -1
+    return repeats or (bool(inputs) and (all if node.ends_with_first else any)(inputs))

@@ -169,5 +169,5 @@ def _deliver(
     if not consumer.loads:
         return Delivery(batch, elements, nbytes, arrived, arrived, arrived)
     load_start = now()
-    consumer.load(batch, nbytes)
+    consumer.load(batch)
     return Delivery(batch, elements, nbytes, arrived, load_start, now())

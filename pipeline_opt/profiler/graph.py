@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,9 @@ KINDS = {
 PARALLELISM_INPUT = {"ParallelMapDataset": -1, "ParallelInterleaveDataset": -1, "ParallelBatchDataset": 2}
 """Where, among an op's inputs, its num_parallel_calls stands."""
 
+COUNT_INPUT = {"RepeatDataset": 1, "TakeDataset": 1, "ShuffleAndRepeatDataset": 4}
+"""Where, among an op's inputs, it is said how often or how many; -1: without end."""
+
 _FUNCTION = re.compile(r"__inference_Dataset_(?:flat_map|group_by_window|take_while|[a-z]+)_(.+)_\d+")
 _NAMELESS = re.compile(r"lambda|class[\w.]*\.\w+|key_func_wrapper")
 """What TensorFlow calls a lambda, an object (`class`, its module and its class), and what it wraps itself."""
@@ -48,6 +51,8 @@ class Node:
         parallelism: A number, "auto", or None for a sequential op.
         key: The op's name in the graph.
         inputs: The keys of the dataset ops that it takes from.
+        count: Of a repeat how often, of a take how many; -1: without end; None where it is no number or something else.
+        ends_with_first: Whether it ends as soon as one of its inputs does.
     """
 
     label: str
@@ -56,6 +61,8 @@ class Node:
     parallelism: int | str | None
     key: str = ""
     inputs: tuple[str, ...] = ()
+    count: int | None = None
+    ends_with_first: bool = False
 
 
 def nodes_of(dataset: Any) -> list[Node]:
@@ -116,7 +123,17 @@ def _node(node: Any, by_name: dict[str, Any], generators: set[str]) -> Node:
     kind, function = ("generator", "") if generates else (kind_of(node.op), _function(node))
     taken = (by_name.get(_bare(name)) for name in node.input)
     inputs = tuple(str(i.name) for i in taken if i is not None and "Dataset" in i.op)
-    return Node(_label(node), kind, function, _parallelism(node, by_name), str(node.name), inputs)
+    parallelism = _constant(node, by_name, PARALLELISM_INPUT)
+    return Node(
+        _label(node),
+        kind,
+        function,
+        "auto" if parallelism == -1 else parallelism,
+        str(node.name),
+        inputs,
+        _constant(node, by_name, COUNT_INPUT),
+        kind == "zip" or ("stop_on_empty_dataset" in node.attr and node.attr["stop_on_empty_dataset"].b),
+    )
 
 
 def _label(node: Any) -> str:
@@ -147,13 +164,13 @@ def python_name(function: str) -> str:
     return "" if _NAMELESS.fullmatch(name) else name
 
 
-def _parallelism(node: Any, by_name: dict[str, Any]) -> int | str | None:
-    place = PARALLELISM_INPUT.get(re.sub(r"V\d+$", "", node.op))
+def _constant(node: Any, by_name: dict[str, Any], places: Mapping[str, int]) -> int | None:
+    """The number that an input of an op is; None where it is none, or found out only as the pipeline runs."""
+    place = places.get(re.sub(r"V\d+$", "", node.op))
     if place is None:
         return None
     inputs = [name for name in node.input if not name.startswith("^")]
     const = by_name.get(_bare(inputs[place]))
     if const is None or const.op != "Const":
         return None
-    value = int(tf.make_ndarray(const.attr["value"].tensor))
-    return "auto" if value == -1 else value
+    return int(tf.make_ndarray(const.attr["value"].tensor))
