@@ -142,7 +142,11 @@ def _value(node: ast.expr) -> Any:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=[argument], keywords=[]) if (
             name.removesuffix("_") in _NUMPY_SCALARS
         ):
-            return np.dtype(name.removesuffix("_")).type(_value(argument))
+            value = _value(argument)
+            made = np.dtype(name.removesuffix("_")).type(value)
+            # Older versions of numpy wrap a number that does not fit.
+            if made.dtype.kind not in "iu" or made == value:
+                return made
     raise ValueError(f"not a Python literal: {ast.unparse(node)}")
 
 
