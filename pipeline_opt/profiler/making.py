@@ -120,8 +120,8 @@ def _scale(spans: tuple[Window, ...], result: LoopResult) -> float:
 
 
 def _losses(subject: Subject, result: LoopResult) -> tuple[str, ...]:
-    """What is missing from the data though nothing failed; a failure says more."""
-    return silent_losses(subject.plan) if result.error is None else ()
+    """What is missing from the data though nothing failed; a run broken off knows more, and its storage may not answer."""
+    return () if result.partial else silent_losses(subject.plan)
 
 
 def _notes(found: Attribution, spans: tuple[Window, ...], whole: bool, result: LoopResult) -> list[str]:
