@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 MOST_PARALLEL: Final = 4_096
-"""Calls, inputs or threads at a time: beyond it TensorFlow's thread pools end the process."""
+"""Calls, inputs or threads at a time: so many work, and 100,000 inputs end the process."""
 
 MOST_IN_MEMORY: Final = 100_000_000
 """Elements of a buffer: TensorFlow sets 24 bytes aside for each before the first has come."""

@@ -22,6 +22,7 @@ from pipeline_opt.errors import (
 )
 from pipeline_opt.sources import Csv, FixedLength, Images, TextLines, TFRecords
 from pipeline_opt.storage.compression import detect_compression
+from pipeline_opt.storage.damage import misfit_row
 from pipeline_opt.storage.filesystem import total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
@@ -439,3 +440,14 @@ def test_other_schemes_are_listed_through_tensorflow(tmp_path: Path) -> None:
 def test_file_that_cannot_be_read_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="cannot read /proc/self/mem: Input/output error"):
         detect_format("/proc/self/mem")
+
+
+def test_a_row_is_looked_for_in_long_values_and_up_to_where_a_stream_breaks_off(tmp_path: Path) -> None:
+    def misfit(values: list[str]) -> bool:
+        return len(values) == 1
+
+    long, cut = tmp_path / "a.csv", tmp_path / "b.csv.gz"
+    long.write_text("1," + "x" * 200_000 + "\n1\n")
+    cut.write_bytes(gzip.compress("".join(f"{n},{n * n}\n" for n in range(50_000)).encode())[:-2000])
+    assert misfit_row([str(long)], "", ",", False, misfit) == (str(long), 2)
+    assert misfit_row([str(cut)], "GZIP", ",", False, misfit) is None

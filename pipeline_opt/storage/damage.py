@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from pipeline_opt.errors import SourceError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage.compression import decompressed_head, head, open_decompressed
+from pipeline_opt.storage.csv_form import rows_of
 from pipeline_opt.storage.formats import describe
 from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, cut_header, first_corruption
 from pipeline_opt.storage.uris import local_path
@@ -104,12 +105,12 @@ def misfit_row(
     """The first CSV file with a row whose values are a misfit, and the line that the row is on, within a limit of bytes."""
     left = _SEARCHED_BYTES
     for path in _searchable(files):
-        with open_decompressed(path, compression) as stream:
+        with open_decompressed(path, compression, _CHUNK) as stream, contextlib.suppress(zlib.error):
             for number, line in enumerate(stream, 1):
                 left -= len(line)
                 if left < 0:
                     return None
-                values = next(csv.reader([line.decode(errors="replace").rstrip("\r\n")], delimiter=delimiter), [])
+                values = next(iter(rows_of([line.decode(errors="replace").rstrip("\r\n")], delimiter)), [])
                 if number > header and misfit(values):
                     return path, number
     return None
