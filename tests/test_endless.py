@@ -10,6 +10,7 @@ import pytest
 import pipeline_opt as po
 from pipeline_opt.profiler import profile as module
 from pipeline_opt.profiler.endless import is_endless
+from pipeline_opt.profiler.graph import nodes_of
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
 
@@ -72,12 +73,14 @@ ENDING: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS.keys())
 def test_data_without_end(make: Callable[[], Any]) -> None:
-    assert is_endless(make())
+    dataset = make()
+    assert is_endless(dataset, nodes_of(dataset))
 
 
 @pytest.mark.parametrize("make", ENDING.values(), ids=ENDING.keys())
 def test_data_that_ends(make: Callable[[], Any]) -> None:
-    assert not is_endless(make())
+    dataset = make()
+    assert not is_endless(dataset, nodes_of(dataset))
 
 
 def test_endless_data_behind_a_filter_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fakes import naive
 import pipeline_opt
 from pipeline_opt import runfile
 from pipeline_opt.cli.watchdog import HANGS_S, REACTS_S, Patience
+from pipeline_opt.interrupts import no_interrupt
 from pipeline_opt.profiler.running import Running
 from pipeline_opt.profiler.step_log import StepLog
 
@@ -26,8 +28,12 @@ import tensorflow as tf
 def make():
     names = tf.data.Dataset.from_tensor_slices(["lines.txt", "pipe"])
     return names.flat_map(tf.data.TextLineDataset).batch(4)
+
+def at_once():
+    import pipeline_opt as po
+    return po.Pipeline.from_tensors(["pipe"]).map(tf.io.read_file).batch(1)
 """
-"""Twenty lines, then a read that never ends: nobody writes into the pipe."""
+"""Twenty lines, then a read that never ends: nobody writes into the pipe. And one that begins with it."""
 
 
 def running(clock: FakeClock, steps: int = 0) -> Running:
@@ -111,10 +117,10 @@ def hanging(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """A run of it, in a process of its own, that has taken its five steps."""
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A verb, in a process of its own, that has come to the read."""
     environment = {**os.environ, "PYTHONPATH": str(Path(pipeline_opt.__file__).parent.parent)}
-    command = [sys.executable, "-u", "-m", "pipeline_opt", "profile", "functions.py:make", "--out", "o", *options]
+    command = [sys.executable, "-u", "-m", "pipeline_opt", *arguments, "--out", "o"]
     process: subprocess.Popen[str] = subprocess.Popen(
         command,
         cwd=folder,
@@ -150,7 +156,7 @@ def wait_for_hang(process: subprocess.Popen[str]) -> None:
 )
 @pytest.mark.parametrize("trace", ["off", "full"])
 def test_a_run_that_hangs_is_saved(hanging: Path, numbers: tuple[Any, ...], trace: str) -> None:
-    process = begin(hanging, "--trace", trace)
+    process = begin(hanging, "profile", "functions.py:make", "--trace", trace)
     for number in numbers:
         process.send_signal(number)
         time.sleep(REACTS_S + 1.0)
@@ -163,3 +169,33 @@ def test_a_run_that_hangs_is_saved(hanging: Path, numbers: tuple[Any, ...], trac
     assert len(record.steps) == 5
     assert (hanging / "o" / "report.html").exists()
     assert "Traceback" not in said
+
+
+@pytest.mark.tf
+def test_a_read_that_hangs_before_the_first_run_can_be_ended(hanging: Path) -> None:
+    process = begin(hanging, "benchmark", "functions.py:at_once")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "error: interrupted; nothing was measured" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("later", [True, False])
+def test_a_signal_waits_for_what_is_being_saved(number: int, later: bool) -> None:
+    saved = []
+
+    def save() -> None:
+        with no_interrupt(later=later):
+            signal.raise_signal(number)
+            saved.append(1)
+
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) if later else nullcontext():
+            save()
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert saved == [1]

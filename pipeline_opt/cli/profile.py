@@ -108,9 +108,10 @@ def _measure(pipeline: Pipeline, measuring: Measuring, results: Results) -> None
                 **measuring.arguments(),
             )
         results.keep(NAME, run)
-    except PipelineOptError as error:
+    except (PipelineOptError, KeyboardInterrupt) as error:
         failure = error
-        add_partial(error, results, (NAME,))
+        if isinstance(error, PipelineOptError):
+            add_partial(error, results, (NAME,))
     results.conclude(pipeline, failure)
 
 

@@ -150,7 +150,7 @@ class Results:
         Raises:
             OutputError: It cannot be saved; it is still shown.
         """
-        with no_interrupt():
+        with no_interrupt(later=True):
             self.runs[name] = record
             self.folder.save_run(run_file(name), record)
 

@@ -31,6 +31,9 @@ HANGS_S: Final = 30.0
 IDLE_CORES: Final = 0.05
 """The cores that a process uses at the most while it does nothing."""
 
+REPORTS_S: Final = 60.0
+"""How long figures and pages of a run that was given up may take."""
+
 SHOW_CURSOR: Final = "\x1b[?25h"
 
 Ending = Callable[[str, Running, str, bool], ExitCode]
@@ -126,10 +129,15 @@ class Watchdog:
             heard, _, _ = select.select([self._signals], [], [], LOOK_S)
             numbers = self._signals.recv(64) if heard else b""
             running, patience, now_s = self._running, self._patience, time.monotonic()
-            if running is None or running.is_over:
+            if running is not None and running.is_over:
                 continue
             for number in numbers:
                 patience.signal(number, now_s)
+            if running is None:
+                if patience.gives_up(now_s):
+                    note("error: interrupted; nothing was measured")
+                    _leave(ExitCode.INTERRUPTED)
+                continue
             steps, quiet = units.plural(len(running.log), "step"), f"{running.quiet_s:.0f} s"
             if patience.gives_up(now_s):
                 self._give_up(running, f"interrupted after {steps}, in a wait of {quiet} that did not end", asked=True)
@@ -142,12 +150,18 @@ class Watchdog:
                 self._give_up(running, f"no data came for {quiet} after {steps}, and {over}", asked=False)
 
     def _give_up(self, running: Running, reason: str, *, asked: bool) -> None:
-        code = ExitCode.BUG
-        try:
-            code = self._end(self._name, running, reason, asked)
-        finally:
-            if sys.stderr.isatty():
-                sys.stderr.write(SHOW_CURSOR)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        # What is made after the run file was saved may read the storage that does not answer.
+        code = ExitCode.INTERRUPTED if asked else ExitCode.FAILED
+        last = threading.Timer(REPORTS_S, _leave, (code,))
+        last.daemon = True
+        last.start()
+        _leave(self._end(self._name, running, reason, asked))
+
+
+def _leave(code: ExitCode) -> None:
+    """End the process, whatever its threads are at."""
+    if sys.stderr.isatty():
+        sys.stderr.write(SHOW_CURSOR)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

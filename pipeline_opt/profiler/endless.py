@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.profiler.graph import Node, nodes_of
+from pipeline_opt.profiler.graph import Node
 
 tf = lazy_module("tensorflow")
 
 
-def is_endless(dataset: Any) -> bool:
-    """Whether a dataset goes on for ever, as far as it can be known without running it."""
+def is_endless(dataset: Any, nodes: Sequence[Node]) -> bool:
+    """Whether a dataset, whose ops are `nodes`, goes on for ever, as far as it can be known without running it."""
     size = dataset.cardinality().numpy()
     if size == tf.data.UNKNOWN_CARDINALITY:
-        return goes_on(nodes_of(dataset))
+        return goes_on(nodes)
     return bool(size == tf.data.INFINITE_CARDINALITY)
 
 

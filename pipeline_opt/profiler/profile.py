@@ -16,7 +16,6 @@ from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.arguments import TraceMode
 from pipeline_opt.profiler.batches import measurer
 from pipeline_opt.profiler.consumers import Consumer, as_consumer
-from pipeline_opt.profiler.endless import is_endless
 from pipeline_opt.profiler.loop import Limits, run_loop
 from pipeline_opt.profiler.making import make_record
 from pipeline_opt.profiler.observer import Observer
@@ -78,7 +77,7 @@ def profile(
     taker = as_consumer(consumer, clock)
     subject = prepare(pipeline, emulated=taker.info.kind == "accelerator")
     notes = () if subject.batched else taker.take_whole()
-    limits = _limits(subject.dataset, steps, seconds, epochs, max_seconds)
+    limits = _limits(subject.endless, steps, seconds, epochs, max_seconds)
     observer = _observer(subject, trace, clock, seconds)
     log = StepLog(clock.now())
 
@@ -208,7 +207,7 @@ def _finish(
     except KeyboardInterrupt:
         reason = result.partial_reason or "interrupted while traces were read"
         result = dataclasses.replace(result, partial=True, partial_reason=reason)
-        with no_interrupt():
+        with no_interrupt(later=False):
             observer.discard("the traces were not read: interrupted")
             return make_record(subject, observer, result, consumer, warmup=warmup, trace=trace)
     finally:
@@ -220,9 +219,8 @@ def _observer(subject: Subject, trace: TraceMode, clock: Clock, expected_s: floa
 
 
 def _limits(
-    dataset: Any, steps: int | None, seconds: float | None, epochs: int | None, max_seconds: float | None
+    endless: bool, steps: int | None, seconds: float | None, epochs: int | None, max_seconds: float | None
 ) -> Limits:
-    endless = is_endless(dataset)
     if endless and epochs is not None and steps is None and seconds is None:
         raise UsageError(f"epochs={epochs}: the data is endless; valid: steps or seconds")
     if endless and steps is None and seconds is None and max_seconds is None:

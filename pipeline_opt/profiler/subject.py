@@ -9,6 +9,7 @@ from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import UsageError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.plan import Combination, Plan, item_names, unfolded
+from pipeline_opt.profiler.endless import is_endless
 from pipeline_opt.profiler.graph import Node, nodes_of
 from pipeline_opt.profiler.stagemap import StageMap, from_nodes, from_plan
 from pipeline_opt.record import SourceInfo
@@ -28,6 +29,7 @@ class Subject:
         dataset: What the loop iterates over.
         stages: Its stages.
         batched: Whether it yields batches.
+        endless: Whether it goes on for ever.
         source: What it reads, as it was before the run.
         buffer_ahead: Batches that the profiler itself loads ahead, in place of a stage that needs a real device.
     """
@@ -36,6 +38,7 @@ class Subject:
     dataset: Any
     stages: StageMap
     batched: bool
+    endless: bool
     source: SourceInfo
     buffer_ahead: int = 0
 
@@ -56,7 +59,8 @@ def prepare(pipeline: Any, *, emulated: bool = False) -> Subject:
     built = {name: item for name, item in named if not (emulated and isinstance(item, PrefetchToDevice))}
     stages = from_nodes(nodes) if opaque and nodes else from_plan(plan, built)
     ahead = next((s.buffer_size for s in plan.stages if emulated and isinstance(s, PrefetchToDevice)), 0)
-    return Subject(plan, dataset, stages, _batched(plan, nodes if opaque else []), source_info(plan.source), ahead)
+    batched = _batched(plan, nodes if opaque else [])
+    return Subject(plan, dataset, stages, batched, is_endless(dataset, nodes), source_info(plan.source), ahead)
 
 
 def source_info(source: Source) -> SourceInfo:
