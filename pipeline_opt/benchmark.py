@@ -53,6 +53,7 @@ def benchmark(
     trace: TraceMode = "auto",
     on_progress: Progress | None = None,
     on_start: Callable[[str, Running], None] | None = None,
+    on_reading: Callable[[str], None] | None = None,
     on_record: Callable[[str, Record], None] | None = None,
 ) -> dict[str, Record]:
     """Profile every plan under the same consumer. Arguments are those of `profile`, errors too.
@@ -60,6 +61,7 @@ def benchmark(
     Args:
         plans: Plans by name, as `variants` gives them.
         on_start: Called with the name of every plan, and what another thread may ask of its run.
+        on_reading: Called with the name of every plan after its last step, before its traces are read.
         on_record: Called with the name and the record of every plan once it has run, so that a failure of the next
             one loses nothing.
     """
@@ -80,6 +82,7 @@ def benchmark(
                 trace=trace,
                 on_progress=None if on_progress is None else partial(on_progress, name),
                 on_start=None if on_start is None else partial(on_start, name),
+                on_reading=None if on_reading is None else partial(on_reading, name),
             )
         if on_record is not None:
             on_record(name, records[name])

@@ -191,7 +191,12 @@ def test_progress_counts_the_limit_that_is_nearest() -> None:
     progress = RunProgress(lambda share, said: told.append((share, said)), measuring, ("naive", "pipelined"))
     progress("naive", 10, 5.0)
     progress("pipelined", 1000, 5.0)
-    assert told == [(0.25, "naive: 10 steps, 5 s"), (1.0, "pipelined: 1,000 steps, 5 s")]
+    progress.reading("pipelined")
+    assert told == [
+        (0.25, "naive: 10 steps, 5 s"),
+        (1.0, "pipelined: 1,000 steps, 5 s"),
+        (-1.0, "pipelined: reading what was traced"),
+    ]
     assert Measuring(None, Limits(epochs=1), Trace.AUTO).share_done(10, 5.0) == -1
 
 
@@ -209,8 +214,12 @@ def test_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> Non
     terminal = SimpleNamespace(Console=lambda **_: Console(file=drawn, force_terminal=True, width=60))
     monkeypatch.setattr(console, "rich_console", terminal)
     with progress_bar("Running") as advance:
-        advance(-1.0, "3 steps")
+        advance(0.9, "3 steps")
+        advance(0.91, "4 steps")
+        advance(-1.0, "reading")
     assert "Running" in drawn.getvalue()
+    assert "reading" in drawn.getvalue(), "also right after a step"
+    assert "4 steps" not in drawn.getvalue()
     plain = io.StringIO()
     monkeypatch.setattr(console, "rich_console", SimpleNamespace(Console=lambda **_: Console(file=plain)))
     with progress_bar("Running") as advance:

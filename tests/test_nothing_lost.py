@@ -13,6 +13,7 @@ import pytest
 import pipeline_opt as po
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.profiler import trace
+from pipeline_opt.profiler.profile import profile as profile_record
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
 
@@ -124,3 +125,14 @@ def test_what_an_old_tensorflow_drops_at_the_end_of_an_epoch_is_said() -> None:
     once, twice = po.profile(pipe(), epochs=1, trace="full"), po.profile(pipe(), epochs=2, trace="full")
     assert not any("drops what threads did" in note for note in once.notes)
     assert any("drops what threads did" in note for note in twice.notes) == trace.loses_ended_threads()
+
+
+def test_it_is_told_that_traces_are_read_once_the_steps_are_over() -> None:
+    told: list[str] = []
+    profile_record(
+        pipe(),
+        on_start=lambda running: told.append(f"start {len(running.log)}"),
+        on_progress=lambda steps, _: told.append(str(steps)),
+        on_reading=lambda: told.append("reading"),
+    )
+    assert (told[0], told[-2:]) == ("start 0", ["10", "reading"])

@@ -153,11 +153,13 @@ def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, r
     failure: BaseException | None = None
     try:
         with progress_bar("Running") as advance, results.watch(pipeline, measuring.limits.seconds) as watchdog:
+            progress = RunProgress(advance, measuring, names)
             benchmark_plans(
                 plans,
                 measuring.accelerator,
-                on_progress=RunProgress(advance, measuring, names),
+                on_progress=progress,
                 on_start=watchdog.follow,
+                on_reading=progress.reading,
                 on_record=results.keep,
                 **measuring.arguments(),
             )

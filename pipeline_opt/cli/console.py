@@ -86,13 +86,14 @@ def progress_bar(title: str) -> Iterator[Advance]:
     # Four times a second: drawing takes the processor from what is measured.
     with rich_progress.Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
         task = progress.add_task(title, total=None, said="")
-        last = 0.0
+        last, shown = 0.0, 0.0
 
         def advance(share: float, said: str) -> None:
-            nonlocal last
+            nonlocal last, shown
             now = time.monotonic()
-            if now - last >= REDRAW_S:
-                last = now
+            # Less than before is something new.
+            if now - last >= REDRAW_S or share < shown:
+                last, shown = now, share
                 total = 1.0 if share >= 0 else None
                 progress.update(task, total=total, completed=max(share, 0.0), said=said)
 

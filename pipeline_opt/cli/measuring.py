@@ -90,3 +90,7 @@ class RunProgress:
         before = self._names.index(name)
         whole = (before + share) / len(self._names) if share >= 0 else share
         self._advance(whole, f"{name}: {units.plural(steps, 'step')}, {seconds:.0f} s")
+
+    def reading(self, name: str) -> None:
+        """Take note that the steps are over and traces are read."""
+        self._advance(-1.0, f"{name}: reading what was traced")

@@ -100,11 +100,13 @@ def _measure(pipeline: Pipeline, measuring: Measuring, results: Results) -> None
     failure: BaseException | None = None
     try:
         with progress_bar("Profiling") as advance, results.watch(pipeline, measuring.limits.seconds) as watchdog:
+            progress = RunProgress(advance, measuring, (NAME,))
             run = profile_record(
                 pipeline,
                 measuring.accelerator,
-                on_progress=partial(RunProgress(advance, measuring, (NAME,)), NAME),
+                on_progress=partial(progress, NAME),
                 on_start=partial(watchdog.follow, NAME),
+                on_reading=partial(progress.reading, NAME),
                 **measuring.arguments(),
             )
         results.keep(NAME, run)

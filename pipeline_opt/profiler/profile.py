@@ -46,6 +46,7 @@ def profile(
     clock: Clock | None = None,
     on_progress: Progress | None = None,
     on_start: Callable[[Running], None] | None = None,
+    on_reading: Callable[[], None] | None = None,
 ) -> Record:
     """Run a pipeline and measure where its time goes.
 
@@ -62,6 +63,7 @@ def profile(
         clock: Where time comes from.
         on_progress: Called between steps.
         on_start: Called before the first step with what another thread may ask of the run.
+        on_reading: Called after the last step, before traces are read.
 
     Raises:
         UsageError: An argument is out of range.
@@ -88,6 +90,8 @@ def profile(
     if on_start is not None:
         on_start(Running(log, clock, finish))
     result = _run(subject, taker, clock, limits, observer, on_progress, log)
+    if on_reading is not None:
+        on_reading()
     record = finish(result)
     _raise_failure(result, subject.plan, record)
     return record
