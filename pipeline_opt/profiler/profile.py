@@ -71,10 +71,7 @@ def profile(
         StageError: The pipeline or the step failed while it ran; `error.record` holds what was measured until then. Ctrl-C
             raises nothing: the record is partial.
     """
-    if trace not in ("auto", "full", "off"):
-        raise UsageError(f"trace={trace!r} is out of range; valid: 'auto', 'full', 'off'")
-    if not isinstance(warmup, int) or warmup < 0:
-        raise UsageError(f"warmup={warmup!r} is out of range; valid: a whole number from 0")
+    _require_valid(trace, warmup)
     clock = clock or SystemClock()
     taker = as_consumer(consumer, clock)
     subject = prepare(pipeline, emulated=taker.info.kind == "accelerator")
@@ -216,6 +213,13 @@ def _finish(
             return make_record(subject, observer, result, consumer, warmup=warmup, trace=trace)
     finally:
         observer.tracer.close()
+
+
+def _require_valid(trace: str, warmup: int) -> None:
+    if trace not in ("auto", "full", "off"):
+        raise UsageError(f"trace={trace!r} is out of range; valid: 'auto', 'full', 'off'")
+    if not isinstance(warmup, int) or warmup < 0:
+        raise UsageError(f"warmup={warmup!r} is out of range; valid: a whole number from 0")
 
 
 def _observer(subject: Subject, trace: TraceMode, clock: Clock, expected_s: float | None) -> Observer:
