@@ -15,7 +15,7 @@ import tensorflow as tf
 import pipeline_opt as po
 
 MEASURE_S = 0.03
-"""How long one measurement lasts, about: long enough that calling a graph from Python, half a millisecond, does not count."""
+"""How long one measurement lasts, about."""
 
 SAMPLE = 16
 """Runs that tell how many make a measurement."""
@@ -75,10 +75,12 @@ class Alone:
     Args:
         run: Does the work `runs` times, one after another; one for each thread.
         runs: How often.
+        once: Does the work once. A call of a graph from Python takes a millisecond here, so that it is the difference
+            between `run` and `once` that counts; without, a call is `run` itself.
     """
 
-    def __init__(self, run: Sequence[Callable[[], Any]], runs: int) -> None:
-        self._run, self._runs = run, runs
+    def __init__(self, run: Sequence[Callable[[], Any]], runs: int, once: Callable[[], Any] | None = None) -> None:
+        self._run, self._runs, self._once = run, runs, once
         self._us: list[float] = []
 
     def measure(self) -> None:
@@ -98,17 +100,25 @@ class Alone:
         return mean
 
     def _measure(self, run: Callable[[], Any]) -> None:
-        start = time.perf_counter()
-        run()
-        self._us.append((time.perf_counter() - start) / self._runs * 1e6)
+        seconds, runs = _seconds(run), self._runs
+        if self._once is not None:
+            seconds, runs = seconds - _seconds(self._once), runs - 1
+        self._us.append(seconds / runs * 1e6)
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def alone(work: Work, threads: int) -> Alone:
     """The work and its clock, each run with the next element."""
-    sample = Alone([_chain(work, SAMPLE)], SAMPLE)
+    once = _chain(work, 1)
+    sample = Alone([_chain(work, SAMPLE)], SAMPLE, once)
     sample.measure()
     runs = max(SAMPLE, round(MEASURE_S / (sample.take_us() * 1e-6)))
-    return Alone([_chain(work, runs)] * threads, runs)
+    return Alone([_chain(work, runs)] * threads, runs, once)
 
 
 def _chain(work: Work, runs: int) -> Callable[[], Any]:

@@ -55,13 +55,14 @@ COST_BOUND, UTILIZATION_BOUND, STALL_BOUND = 0.10, 3.0, 0.02
 
 SMALL, MIDDLE, LARGE = regex_work("small", 1), regex_work("middle", 4), regex_work("large", 15)
 RECORD_BYTES, RECORDS, RECORD_BATCH, FILE_BYTES, FILES = 60_000, 400, 64, 1_000_000, 64
-STEPS = 12
+STEPS = 40
 BATCH = {"small": 256, "middle": 64, "large": 16, "read": 128}
 """Elements in a batch by the costliest work, so that a batch takes as long as running the work alone."""
 
 SETTLE_S = 0.08
-"""How long a step waits before it runs the work alone, so that the pipeline is done with what it makes ahead; nothing
-may keep it going, as a prefetch would that TensorFlow adds."""
+"""How long a step waits before it runs the work alone, where a pipeline makes something ahead, so that it is done with it;
+nothing may keep it going, as a prefetch would that TensorFlow adds. Where nothing is made ahead, the batch and the work
+alone follow each other at once, which a machine that changes its speed disturbs least."""
 
 MAKING_S, PARTS = 0.1, 2
 """P, and the elements of such a batch. To take a batch that is ready costs a millisecond, which P makes small."""
@@ -92,6 +93,7 @@ class Case(NamedTuple):
         clocked: The stages with a clock of their own, in order.
         alone: The work of stages alone, by stage.
         one_worker: Whether no more than one of its threads works at a time, as alone.
+        settle_s: How long it goes on after a batch was taken.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Case(NamedTuple):
     clocked: list[str]
     alone: dict[str, Alone]
     one_worker: bool
+    settle_s: float = SETTLE_S
 
 
 def cases(folder: Path) -> Iterator[Case]:
@@ -113,9 +116,9 @@ def cases(folder: Path) -> Iterator[Case]:
     gzip = folder / "records.gz"
     write_gzip_records(gzip, RECORDS, RECORD_BYTES)
     reading = po.Pipeline.from_tfrecords(str(gzip), compression="GZIP").interleave(cycle_length=1).batch(RECORD_BATCH)
-    for name, pipe in (("sequential", naive(reading)), ("interleaved", reading.prefetch(1))):
+    for name, pipe, settle_s in (("sequential", naive(reading), 0.0), ("interleaved", reading.prefetch(1), SETTLE_S)):
         known = {"interleave": records_alone(str(gzip), "GZIP", RECORD_BATCH)}
-        yield Case(f"gzip records, {name}", pipe, [], known, one_worker=True)
+        yield Case(f"gzip records, {name}", pipe, [], known, one_worker=True, settle_s=settle_s)
 
 
 def _maps(works: Sequence[Work], parallelism: int | None) -> Case:
@@ -126,7 +129,7 @@ def _maps(works: Sequence[Work], parallelism: int | None) -> Case:
     how = f"parallelism {parallelism}" if parallelism else "sequential"
     known = {work.name: alone(work, parallelism or 1) for work in works}
     one_worker = parallelism is None or (parallelism == 1 and len(works) == 1)
-    return Case(f"{title}, {how}", form, list(known), known, one_worker)
+    return Case(f"{title}, {how}", form, list(known), known, one_worker, SETTLE_S if parallelism else 0.0)
 
 
 def check_costs(folder: Path, rounds: int) -> Iterator[Line]:
@@ -150,8 +153,7 @@ def _cost_run(case: Case) -> tuple[dict[str, float], dict[tuple[str, str], float
     clocks: list[Any] = []
 
     def step(batch: Any) -> None:
-        # Time for what the pipeline makes ahead.
-        time.sleep(SETTLE_S)
+        time.sleep(case.settle_s)
         for work in case.alone.values():
             work.measure()
         if case.clocked:
