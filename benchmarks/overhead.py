@@ -10,9 +10,9 @@ when its work was done, so that the pipeline's speed is known at any moment. The
 - its code in the loop, in every step: the microseconds by the loop's own clock, which a core spends and others go without.
 
 `model` is loop and samples, `auto` all three, the first window counted by its events. Their bounds are 1 % and 3 %, and the 95 %
-interval has to lie below. `nothing` are moments at which nothing happens, treated as windows and as samples are: it has to come
-out as zero. `whole_runs.py` compares whole runs with and without the profiler instead; on a shared machine it takes hours to tell
-one percent.
+interval has to lie below. `nothing` are moments at which nothing happens, treated as samples and as windows are: it has to come
+out as zero. Those of windows are from a second run, which is not traced, at the times at which the first opened one.
+`whole_runs.py` compares whole runs with and without the profiler instead; on a shared machine it takes hours to tell one percent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import json
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -53,8 +53,8 @@ class Run(NamedTuple):
     done: Floats
 
 
-def run(pipe: po.Pipeline, seconds: float) -> Run:
-    """Profile with both instruments on."""
+def run(pipe: po.Pipeline, seconds: float, trace: Literal["auto", "off"]) -> Run:
+    """Profile with the model sampled, and with trace windows or without."""
     clocks = Clocks()
     offsets: list[float] = []
 
@@ -62,12 +62,12 @@ def run(pipe: po.Pipeline, seconds: float) -> Run:
         offsets.append(time.time())
         clocks(batch)
 
-    record = po.profile(pipe, consume, seconds=seconds)
+    record = po.profile(pipe, consume, seconds=seconds, trace=trace)
     offset = float(np.median(np.array(offsets) - record.steps.train_start))
     return Run(record, np.sort(clocks.spans()[1] - offset))
 
 
-def parts(measured: Run) -> dict[str, Estimate]:
+def parts(measured: Run, untraced: Run) -> dict[str, Estimate]:
     """Every part's cost in percent of the time."""
     record, done = measured
     opened = np.array([window.start_s for window in record.windows])
@@ -87,7 +87,7 @@ def parts(measured: Run) -> dict[str, Estimate]:
         "samples": percent(lost_s(done, sampled, SAMPLE_SPAN_S), 1 / PERIOD_S),
         "windows": percent(lost_s(done, opened[1:], span_s), windows),
         "nothing, as samples": percent(lost_s(done, sampled + PERIOD_S / 2, SAMPLE_SPAN_S), 1 / PERIOD_S),
-        "nothing, as windows": percent(lost_s(done, idle_moments(record, span_s), span_s), windows),
+        "nothing, as windows": percent(lost_s(untraced.done, step_ends(untraced.record, opened[1:]), span_s), windows),
     }
 
 
@@ -97,12 +97,10 @@ def loop_s(record: Record) -> float:
     return float(np.median(steps.train_start - steps.wait_end) + np.median(steps.wait_start[1:] - steps.train_end[:-1]))
 
 
-def idle_moments(record: Record, span_s: float) -> Floats:
-    """Ends of steps, as windows begin at, from which on no window is open for two spans and none was for one before."""
+def step_ends(record: Record, moments: Floats) -> Floats:
+    """The ends of the steps under way at some moments, as windows begin at ends of steps."""
     ends = record.steps.train_end
-    opened = np.array([window.start_s for window in record.windows])
-    moments = ends[np.minimum(np.searchsorted(ends, np.arange(0.0, record.wall_s, 3 * span_s)), len(ends) - 1)]
-    return away_from(moments, opened, 2 * span_s, 2.5 * span_s)
+    return ends[np.minimum(np.searchsorted(ends, moments), len(ends) - 1)]
 
 
 def total(*estimates: Estimate) -> Estimate:
@@ -114,13 +112,13 @@ def total(*estimates: Estimate) -> Estimate:
 
 
 def main() -> int:
-    arguments = command_line(__doc__, 240.0, "how long each of the two runs takes").parse_args()
+    arguments = command_line(__doc__, 240.0, "how long each of the two runs of a pipeline takes").parse_args()
     found: dict[str, Any] = {"tensorflow": tf.__version__}
     missed = False
     print(f"{'overhead, percent of the time':34}{'mean [95 % interval]':>26}   bound")
     for title, pipe in pipelines(arguments.only):
-        measured = run(pipe, arguments.seconds)
-        costs = parts(measured)
+        measured = run(pipe, arguments.seconds, "auto")
+        costs = parts(measured, run(pipe, arguments.seconds, "off"))
         costs["model"] = total(costs["loop"], costs["samples"])
         costs["auto"] = total(costs["model"], costs["windows"])
         for name, cost in costs.items():

@@ -348,18 +348,6 @@ FUNCTION_FIELDS: Final = ("function", "predicate", "map_func", "element_length_f
 """The fields of stages that hold a `Function`."""
 
 
-def stage_type(kind: str) -> type[Stage]:
-    """The class of a stage by its kind.
-
-    Raises:
-        KnobError: no stage is called so; the message lists those that exist.
-    """
-    for candidate in STAGES:
-        if candidate.kind == kind:
-            return candidate
-    raise KnobError(f"no stage is called {kind!r}; stages: {', '.join(s.kind for s in STAGES)}")
-
-
 def as_function(value: str | Callable[..., Any] | Function | None) -> Function | None:
     """Wrap what a user gives as a function; None stays None."""
     return None if value is None else Function.of(value)

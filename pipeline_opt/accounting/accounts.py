@@ -48,7 +48,6 @@ class Account:
         overlap_efficiency: The bound over the wall, at most 1.
         stalls: Seconds in which the consumer does not compute, by cause; see `charge_stalls`.
         traced_share: The share of the wall that trace windows cover, 0 to 1.
-        window_slowdown: How much longer steps take inside the windows than outside, as a ratio; None if unknown.
         notes: Sentences on what was scaled, left out or could not be known.
     """
 
@@ -67,7 +66,6 @@ class Account:
     overlap_efficiency: float | None
     stalls: dict[str, float]
     traced_share: float
-    window_slowdown: float | None = None
     notes: tuple[str, ...] = field(default=())
 
 
@@ -99,7 +97,6 @@ def account(record: Record) -> Account:
         overlap_efficiency=bound / wall if bound is not None and wall > 0 else None,
         stalls=charge_stalls(record, timeline),
         traced_share=total(timeline.windows) / wall if wall > 0 else 0.0,
-        window_slowdown=scale.slowdown if scale else None,
         notes=tuple(_notes(timeline, scale)),
     )
 
