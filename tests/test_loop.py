@@ -255,7 +255,7 @@ def test_an_error_in_the_step_keeps_the_steps_before_it(buffer_ahead: int) -> No
 
 
 def test_an_error_in_a_hook_is_told_apart() -> None:
-    def on_step(steps: int, seconds: float) -> None:
+    def on_step(steps: int, seconds: float, elements: int) -> None:
         raise RuntimeError("trace")
 
     result = loop(FakeClock(), [1] * 5, hooks={"on_step": on_step})
@@ -333,6 +333,14 @@ def test_the_iterator_is_gone_when_its_teardown_is_over(buffer_ahead: int, data:
 
 
 def test_on_step_is_called_between_steps() -> None:
-    calls: list[tuple[int, float]] = []
-    loop(FakeClock(7.0), [1, 1], "3s", hooks={"on_step": lambda n, t: calls.append((n, t))})
-    assert calls == [(1, 5.0), (2, 10.0)]
+    calls: list[tuple[int, float, int]] = []
+    loop(FakeClock(7.0), [4, 2], "3s", hooks={"on_step": lambda *step: calls.append(step)})
+    assert calls == [(1, 5.0, 4), (2, 10.0, 2)]
+
+
+def test_a_step_counts_its_own_elements_though_later_batches_are_loaded_ahead() -> None:
+    counts: list[int] = []
+    accelerator = Accelerator(8.0, float(BYTES))
+    hooks = {"on_step": lambda _count, _now, elements: counts.append(elements)}
+    loop(FakeClock(), [5, 4, 3, 2], accelerator, buffer_ahead=2, hooks=hooks)
+    assert counts == [5, 4, 3, 2]

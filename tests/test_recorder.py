@@ -31,15 +31,16 @@ def test_a_users_own_loop_is_measured_from_batch_to_batch() -> None:
 
 def test_what_a_users_loop_does_between_epochs_is_outside_of_them() -> None:
     clock = FakeClock()
-    seen: list[int] = []
-    with record(clock, on_step=lambda n, t: seen.append(n)) as recorder:
+    seen: list[tuple[int, int]] = []
+    with record(clock, on_step=lambda n, t, elements: seen.append((n, elements))) as recorder:
         for _ in range(2):
-            for _ in recorder.iterate(Data(clock, [1, 1])):
+            for _ in recorder.iterate(Data(clock, [4, 2])):
                 clock.sleep(3)
             clock.sleep(100)
     assert recorder.result.epochs.start.tolist() == [0, 110.5]
     assert recorder.result.epochs.close_end.tolist() == [10.5, 121.0]
-    assert (recorder.result.epoch_starts, recorder.result.wall_s, seen) == ((0, 2), 121.0, [1, 2, 3, 4])
+    assert (recorder.result.epoch_starts, recorder.result.wall_s) == ((0, 2), 121.0)
+    assert seen == [(1, 4), (2, 2), (3, 4), (4, 2)]
 
 
 def test_a_step_that_ends_in_break_counts() -> None:

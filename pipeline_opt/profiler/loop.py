@@ -13,8 +13,8 @@ from pipeline_opt.profiler.consumers import Consumer
 from pipeline_opt.profiler.feeds import BufferedFeed, DirectFeed, Feed, MeasureBatch, release_frames
 from pipeline_opt.profiler.step_log import EpochLog, LoopResult, Place, StepLog
 
-OnStep = Callable[[int, float], None]
-"""Called after each step with the steps done and the seconds since the start."""
+OnStep = Callable[[int, float, int], None]
+"""Called after each step with the steps done, the seconds since the start, and the elements that the step took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class _Loop:
             self._count += 1
             if on_step is not None:
                 log.at = "profiler"
-                on_step(self._count, now() - log.start)
+                on_step(self._count, now() - log.start, elements)
             if self._reached_limit():
                 return
 

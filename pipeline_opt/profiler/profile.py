@@ -111,11 +111,10 @@ class Profiling:
         self._subject = prepare(pipeline)
         self._warmup, self._trace = warmup, trace
         self._observer = _observer(self._subject, trace, self._clock, None)
-        measure = _Counting(self._subject)
         self._recorder = LoopRecorder(
-            measure,
+            measurer(self._subject.dataset.element_spec, self._subject.batched),
             self._clock,
-            on_step=lambda _count, _now: self._observer.on_step(measure.last),
+            on_step=lambda _count, _now, elements: self._observer.on_step(elements),
             on_iterator=self._observer.on_iterator,
             close_iterator=lambda _: self._observer.on_close(),
         )
@@ -150,19 +149,6 @@ class Profiling:
         return self._record
 
 
-class _Counting:
-    """Measures batches, and remembers the elements of the last."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._measure = measurer(subject.dataset.element_spec, subject.batched)
-        self.last = 0
-
-    def __call__(self, batch: Any) -> tuple[int, int]:
-        measured = self._measure(batch)
-        self.last = measured[0]
-        return measured
-
-
 def _run(
     subject: Subject,
     consumer: Consumer,
@@ -172,10 +158,8 @@ def _run(
     on_progress: Progress | None,
     log: StepLog,
 ) -> LoopResult:
-    measure = _Counting(subject)
-
-    def on_step(count: int, elapsed_s: float) -> None:
-        observer.on_step(measure.last)
+    def on_step(count: int, elapsed_s: float, elements: int) -> None:
+        observer.on_step(elements)
         if on_progress is not None:
             on_progress(count, elapsed_s)
 
@@ -186,7 +170,7 @@ def _run(
             consumer,
             clock,
             limits,
-            measure,
+            measurer(subject.dataset.element_spec, subject.batched),
             on_step=on_step,
             on_iterator=observer.on_iterator,
             close_iterator=lambda _: observer.on_close(),

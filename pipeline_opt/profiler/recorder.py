@@ -34,7 +34,7 @@ class LoopRecorder:
     Args:
         measure_batch: Elements and bytes of a batch.
         clock: Where time comes from.
-        on_step: Called after each step with the steps done and the seconds since the start.
+        on_step: Called after each step with the steps done, the seconds since the start, and the elements that it took.
         on_iterator: Called with every new iterator.
         close_iterator: Called with every iterator before it is let go.
     """
@@ -136,7 +136,7 @@ class LoopRecorder:
                 raise
             self._log.add(wait_start, arrived, arrived, arrived, train_start, now(), elements, nbytes)
             if self._on_step is not None:
-                self._on_step(len(self._log), now() - self._log.start)
+                self._on_step(len(self._log), now() - self._log.start, elements)
 
     def _begin(self, now_s: float) -> None:
         if not self._begun:
