@@ -108,7 +108,10 @@ class Window:
 
 @dataclass(frozen=True)
 class OpCost:
-    """Work of one kind of op inside a stage's function over the run, part of the stage's `work_s`, and how often it ran."""
+    """Work of one kind of op inside a stage's function over the run, part of the stage's `work_s`, and how often it ran.
+
+    `op` is what ran, after TensorFlow's own rewrites: with oneDNN a `MatMul` is a `_MklMatMul` on some processors.
+    """
 
     op: str
     work_s: float
