@@ -37,7 +37,8 @@ def charge_stalls(record: Record, timeline: Timeline) -> dict[str, float]:
 
     A second goes to the first of these that it belongs to:
 
-    - `load`: a batch is being copied to the device;
+    - `load`: a batch is being copied to the device. Where it is copied so late because it came late, the second counts
+      as a wait for it instead (`_late_batches`);
     - `teardown`: an iterator is being ended, with another one to follow;
     - `fill`: before the first step;
     - `refill`: from asking for a further iterator to its first batch;
@@ -63,9 +64,12 @@ def charge_stalls(record: Record, timeline: Timeline) -> dict[str, float]:
     ):
         sets[cause] = intersect(left, spans)
         left = subtract(left, spans)
-    waits = sets.pop("wait")
+    waited = sets.pop("wait")
     stalls = dict.fromkeys(CAUSES, 0.0) | {cause: total(spans) for cause, spans in sets.items()}
     stalls["overhead"] = total(left)
+    late = _late_batches(record, timeline)
+    stalls["load"] = max(0.0, stalls["load"] - total(late))
+    waits = union(np.append(waited[0], late[0]), np.append(waited[1], late[1]))
     _charge_scaled(stalls, record.intervals, waits, intersect(waits, timeline.windows))
     return stalls
 
@@ -99,6 +103,26 @@ def charge_waits(intervals: Intervals, waits: Spans) -> dict[str, float]:
         "transform": charged - to_extract,
         "overhead": max(0.0, total(waits) - charged),
     }
+
+
+def _late_batches(record: Record, timeline: Timeline) -> Spans:
+    """The waits that training hid, but that left a copy to the device unhidden, which would have been done by then.
+
+    A batch that is asked for while the step before trains can be copied meanwhile. If it comes late, training waits for its
+    copy, too, which a faster link would not mend for long: the next batch would be as late. So the seconds in which training
+    waits for a copy count as a wait for the batch, up to those in which one was hidden by the step before.
+    """
+    steps = record.steps
+    if record.consumer.double_buffered:
+        # The loading thread asks for a batch once it has loaded the one before.
+        asked, came = steps.load_end[:-1], steps.load_start[1:]
+    else:
+        asked, came = steps.wait_start[1:], steps.wait_end[1:]
+    start, end = np.maximum(asked, steps.train_start[:-1]), np.minimum(came, steps.train_end[:-1])
+    waited_for = covered(steps.load_start, steps.load_end, timeline.gaps)[1:]
+    late = np.minimum(waited_for, np.maximum(0.0, end - start))
+    late[np.array(timeline.epochs, np.int64) - 1] = 0.0  # asked of another iterator
+    return union(end - late, end)
 
 
 def _charge_scaled(stalls: dict[str, float], intervals: Intervals, waits: Spans, inside: Spans) -> None:

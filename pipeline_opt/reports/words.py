@@ -7,7 +7,7 @@ from typing import Final
 MEANINGS: Final = {
     "extract": "waiting for data to be opened, read and decompressed",
     "transform": "waiting for work on the host: parsing, decoding, augmenting, shuffling, batching",
-    "load": "waiting for the copy of a finished batch to the accelerator",
+    "load": "waiting for the copy to the accelerator, of a batch that was made in time",
     "fill": "the first batches: the pipeline starts empty",
     "refill": "a new epoch: the pipeline starts empty again",
     "teardown": "ending one iterator before the next one can begin: TensorFlow's tuning thread can hold it up",
