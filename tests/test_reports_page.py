@@ -81,7 +81,7 @@ def test_a_colleague_finds_what_there_is_to_know() -> None:
         "The accelerator waits 65 % of the time, for decode (transform).",
         "num_parallel_calls=AUTO spreads it over 4 cores",
         "accelerator utilization 35 %",
-        "waiting for the copy of a finished batch to the accelerator",
+        "waiting for the copy to the accelerator, of a batch that was made in time",
         "together 448 ms 65 %",
         "How to read it",
         "interleave cycle_length=AUTO",
