@@ -28,6 +28,13 @@ def steps_of(rows: Sequence[Row], elements: Sequence[int] | None = None) -> Step
     return Steps(a, b, b, c, c, d, count, count * 100)
 
 
+def steps_apart(*rows: tuple[float, float, float, float, float, float]) -> Steps:
+    """From rows of wait start, wait end, load start, load end, train start, train end, which need not follow each other."""
+    columns = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    ones = np.ones(len(rows), np.int64)
+    return Steps(*columns, ones, ones)
+
+
 def epochs_of(*rows: tuple[float, float, float, float, float]) -> Epochs:
     """From rows of start, last wait, close."""
     return Epochs(*(np.array(column, np.float64) for column in zip(*rows, strict=True)))
@@ -172,19 +179,9 @@ def test_an_empty_epoch_between_two_others() -> None:
     assert stalls_of(it) == {"fill": 1, "teardown": 2, "overhead": 1, "refill": 2}
 
 
-Buffered = tuple[float, float, float, float, float, float]
-"""Wait start, wait end, load start, load end, train start, train end."""
-
-
-def loaded_ahead(*rows: Buffered) -> Steps:
-    columns = (np.array(column, np.float64) for column in zip(*rows, strict=True))
-    ones = np.ones(len(rows), np.int64)
-    return Steps(*columns, ones, ones)
-
-
 def test_a_load_that_overlaps_training_is_no_stall() -> None:
     # GIVEN double buffering: batch 1 is loaded from 3 to 4, while step 0 runs; batch 2 from 9 to 10, while it is waited for
-    steps = loaded_ahead((0, 2, 1, 2, 2, 5), (5, 5, 3, 4, 5, 8), (8, 10, 9, 10, 10, 13))
+    steps = steps_apart((0, 2, 1, 2, 2, 5), (5, 5, 3, 4, 5, 8), (8, 10, 9, 10, 10, 13))
     # WHEN batch 2 comes late, for which the loading thread waits since 4
     it = account(run(steps, [(0.0, 1.0, EXTRACT, READER, 0), (6.0, 9.0, EXTRACT, READER, 0)], consumer=DOUBLE_BUFFERED))
     # THEN its copy would have been done under step 1, and the reading is to blame for that second, too
@@ -194,7 +191,7 @@ def test_a_load_that_overlaps_training_is_no_stall() -> None:
 
 def test_a_copy_that_is_too_slow_is_to_blame_for_what_the_batch_is_not() -> None:
     # GIVEN batches that are ready, and copies of 5 s under steps of 3 s; batch 2 is ready 1 s after it was asked for
-    steps = loaded_ahead((0, 5, 0, 5, 5, 8), (8, 10, 5, 10, 10, 13), (13, 16, 11, 16, 16, 19))
+    steps = steps_apart((0, 5, 0, 5, 5, 8), (8, 10, 5, 10, 10, 13), (13, 16, 11, 16, 16, 19))
     it = account(run(steps, [(10.0, 11.0, TRANSFORM, MAP, 0)], consumer=DOUBLE_BUFFERED))
     # THEN of 2 and 3 s of waiting for the copy, 1 s is that batch's
     assert stalls_of(it) == {"load": 5 + 2 + 2, "transform": 1}
@@ -202,7 +199,7 @@ def test_a_copy_that_is_too_slow_is_to_blame_for_what_the_batch_is_not() -> None
 
 def test_what_makes_all_batches_late_is_to_blame_and_not_their_copies() -> None:
     # GIVEN a pipeline that makes a batch in 10 s, copies of 2 s, and steps of 7 s
-    steps = loaded_ahead(
+    steps = steps_apart(
         *((10 * k + 2.0, 10 * k + 12, 10 * k + 10, 10 * k + 12, 10 * k + 12, 10 * k + 19) for k in range(9))
     )
     it = account(run(steps, [(0.0, 90.0, TRANSFORM, MAP, 0)], consumer=DOUBLE_BUFFERED))
@@ -210,23 +207,14 @@ def test_what_makes_all_batches_late_is_to_blame_and_not_their_copies() -> None:
 
 
 def test_the_first_copy_of_another_iterator_cannot_have_been_hidden() -> None:
-    steps = loaded_ahead((0, 2, 1, 2, 2, 5), (6, 9, 7, 9, 9, 12))
+    steps = steps_apart((0, 2, 1, 2, 2, 5), (6, 9, 7, 9, 9, 12))
     it = account(run(steps, epoch_starts=(0, 1), consumer=DOUBLE_BUFFERED))
     assert stalls_of(it) == {"fill": 1, "load": 1 + 2, "refill": 2}
 
 
 def test_with_steps_in_flight_only_the_devices_gaps_are_stalls() -> None:
     # GIVEN a host that waits from 2 to 4 while step 0 still runs until 5, then from 4 to 7 for a batch that comes late
-    steps = Steps(
-        np.array([0.0, 2.0, 4.0]),
-        np.array([2.0, 4.0, 7.0]),
-        np.array([2.0, 4.0, 7.0]),
-        np.array([2.0, 4.0, 7.5]),
-        np.array([2.0, 5.0, 7.5]),
-        np.array([5.0, 6.0, 9.0]),
-        np.array([1, 1, 1]),
-        np.array([1, 1, 1]),
-    )
+    steps = steps_apart((0, 2, 2, 2, 2, 5), (2, 4, 4, 4, 5, 6), (4, 7, 7, 7.5, 7.5, 9))
     it = account(run(steps, [(4.0, 7.0, TRANSFORM, MAP, 0)]))
     # THEN so is the half second of its copy, for which there was time while step 1 ran
     assert stalls_of(it) == {"fill": 2, "transform": 1.5}
