@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 5000
+
+Values = Sequence[float] | NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
@@ -21,17 +24,17 @@ class Estimate(NamedTuple):
         return f"{self.middle:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def median_interval(values: Sequence[float], seed: int = 0) -> Estimate:
+def median_interval(values: Values, seed: int = 0) -> Estimate:
     """Median and percentile bootstrap interval."""
     return _interval(values, np.median, seed)
 
 
-def mean_interval(values: Sequence[float], seed: int = 0) -> Estimate:
+def mean_interval(values: Values, seed: int = 0) -> Estimate:
     """Mean and percentile bootstrap interval."""
     return _interval(values, np.mean, seed)
 
 
-def _interval(values: Sequence[float], middle: Callable[..., Any], seed: int) -> Estimate:
+def _interval(values: Values, middle: Callable[..., Any], seed: int) -> Estimate:
     sample = np.asarray(values, np.float64)
     drawn = np.random.default_rng(seed).choice(sample, (RESAMPLES, len(sample)))
     low, high = np.percentile(middle(drawn, axis=1), [2.5, 97.5])

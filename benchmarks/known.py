@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 import pipeline_opt as po
 
-MEASURE_S = 0.03
-"""How long one measurement lasts, about."""
+Floats = NDArray[np.float64]
 
-SAMPLE = 16
-"""Runs that tell how many make a measurement."""
+SAMPLE = 32
+"""Elements in a measurement, and measurements, that tell how fast a machine is."""
+
+Alone = Callable[[], Mapping[str, float]]
+"""Does the work of stages once more outside tf.data; the microseconds for an element by stage."""
 
 
 class Work(NamedTuple):
@@ -29,15 +32,25 @@ class Work(NamedTuple):
     elements: Sequence[str]
 
 
-def regex_work(name: str, times: int) -> Work:
-    """Some 100 us of one op on one thread, in a few kilobytes of memory, a number of times."""
+PIECES = 200
+"""Pieces of text that one op takes some 30 to 100 us for, as machines go."""
+
+
+def regex_work(name: str, times: int, pieces: int = PIECES) -> Work:
+    """One op on one thread, in a few kilobytes of memory, a number of times."""
 
     def rewrite(element: Any) -> Any:
         for _ in range(times):
             element = tf.strings.regex_replace(element, "([0-9])([a-z])", r"\1\2")
         return tf.cast(tf.strings.length(element), tf.float64)
 
-    return Work(name, rewrite, ["ab1cd2" * 200])
+    return Work(name, rewrite, ["ab1cd2" * pieces])
+
+
+def pieces_for(us: float) -> int:
+    """How much text one such op takes so long for on this machine, about."""
+    sample = alone([regex_work("sample", 1)], SAMPLE, 1)
+    return round(PIECES * us / statistics.median(sample()["sample"] for _ in range(SAMPLE)))
 
 
 def read_work(name: str, paths: Sequence[str]) -> Work:
@@ -45,18 +58,23 @@ def read_work(name: str, paths: Sequence[str]) -> Work:
     return Work(name, lambda path: tf.cast(tf.strings.length(tf.io.read_file(path)), tf.float64), paths)
 
 
-def clocked(work: Work) -> Callable[..., tuple[Any, ...]]:
-    """The work as a map: it hands its element on and adds when the work began and ended, in seconds, and its result."""
+def stamps(work: Work, element: Any) -> Any:
+    """Do the work; when it began and ended, in seconds, and its result."""
+    # One op after another: where two could go on at once, TensorFlow would wake a thread for the second.
+    with tf.control_dependencies([element]):
+        start = tf.timestamp()
+    with tf.control_dependencies([start]):
+        result = work.function(tf.identity(element))
+    with tf.control_dependencies([result]):
+        end = tf.timestamp()
+    return tf.stack([start, end, result])
 
-    def run(element: Any, *clocks: Any) -> tuple[Any, ...]:
-        # One op after another: where two could go on at once, TensorFlow would wake a thread for the second.
-        with tf.control_dependencies([element]):
-            start = tf.timestamp()
-        with tf.control_dependencies([start]):
-            result = work.function(tf.identity(element))
-        with tf.control_dependencies([result]):
-            end = tf.timestamp()
-        return (element, *clocks, tf.stack([start, end, result]))
+
+def clocked(work: Work) -> Callable[..., tuple[Any, ...]]:
+    """The work as a map that hands on its element, and what came with it, and adds its stamps."""
+
+    def run(element: Any, *others: Any) -> tuple[Any, ...]:
+        return (element, *others, stamps(work, element))
 
     return run
 
@@ -69,82 +87,69 @@ def clocked_pipe(works: Sequence[Work], parallelism: int | None) -> po.Pipeline:
     return pipe
 
 
-class Alone:
-    """The same work outside tf.data, on some threads at once.
-
-    Args:
-        run: Does the work `runs` times, one after another; one for each thread.
-        runs: How often.
-        once: Does the work once. A call of a graph from Python takes a millisecond here, so that it is the difference
-            between `run` and `once` that counts; without, a call is `run` itself.
-    """
-
-    def __init__(self, run: Sequence[Callable[[], Any]], runs: int, once: Callable[[], Any] | None = None) -> None:
-        self._run, self._runs, self._once = run, runs, once
-        self._us: list[float] = []
-
-    def measure(self) -> None:
-        """Once more, on every thread, once the core is awake and the memory warm."""
-        self._run[0]()
-        others = [threading.Thread(target=self._measure, args=(run,)) for run in self._run[1:]]
-        for thread in others:
-            thread.start()
-        self._measure(self._run[0])
-        for thread in others:
-            thread.join()
-
-    def take_us(self) -> float:
-        """Microseconds for one run, the mean of what was measured since this was asked last."""
-        mean = statistics.fmean(self._us)
-        self._us = []
-        return mean
-
-    def _measure(self, run: Callable[[], Any]) -> None:
-        seconds, runs = _seconds(run), self._runs
-        if self._once is not None:
-            seconds, runs = seconds - _seconds(self._once), runs - 1
-        self._us.append(seconds / runs * 1e6)
+def spent_s(batch: Any) -> Floats:
+    """How long each work of a clocked pipeline took for each element of a batch, in seconds: (elements, works)."""
+    start, end, _ = np.stack(batch[1:]).T
+    return end - start
 
 
-def _seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def alone(works: Sequence[Work], elements: int, threads: int) -> Alone:
+    """The works with their clocks, one after another for each of so many elements, on some threads at once."""
+    loop = _loop(works, elements)
+
+    def run() -> dict[str, float]:
+        with ThreadPoolExecutor() as others:
+            running = [others.submit(loop) for _ in range(threads - 1)]
+            found = [loop(), *(each.result() for each in running)]
+        return {work.name: statistics.fmean(us[work.name] for us in found) for work in works}
+
+    return run
 
 
-def alone(work: Work, threads: int) -> Alone:
-    """The work and its clock, each run with the next element."""
-    once = _chain(work, 1)
-    sample = Alone([_chain(work, SAMPLE)], SAMPLE, once)
-    sample.measure()
-    runs = max(SAMPLE, round(MEASURE_S / (sample.take_us() * 1e-6)))
-    return Alone([_chain(work, runs)] * threads, runs, once)
+def _loop(works: Sequence[Work], elements: int) -> Callable[[], dict[str, float]]:
+    """A graph that does the works for so many elements, each timed from the end of the one before."""
+
+    @tf.function
+    def loop() -> Any:
+        strings = tf.constant(list(works[0].elements))
+
+        def body(i: Any, seconds: Any) -> Any:
+            element = strings[i % len(works[0].elements)]
+            with tf.control_dependencies([element, seconds]):
+                begin = tf.timestamp()
+            ends, before = [], begin
+            for work in works:
+                # One after another: the next may not begin before this one's result is known.
+                with tf.control_dependencies([before]):
+                    own = tf.identity(element)
+                _, before, _ = tf.unstack(stamps(work, own))
+                ends.append(before)
+            # The loop's own arithmetic comes last: where it can go on beside the work, a thread is woken for the work.
+            with tf.control_dependencies([before]):
+                begin, i = tf.identity(begin), tf.identity(i)
+                return i + 1, seconds + tf.stack(ends) - tf.stack([begin, *ends[:-1]])
+
+        start = (tf.constant(0), tf.zeros([len(works)], tf.float64))
+        return tf.while_loop(lambda i, _: i < elements, body, start, parallel_iterations=1)[1]
+
+    loop()
+    names = [work.name for work in works]
+    return lambda: dict(zip(names, loop().numpy() / elements * 1e6, strict=True))
 
 
-def _chain(work: Work, runs: int) -> Callable[[], Any]:
-    elements = tf.constant([work.elements[i % len(work.elements)] for i in range(runs)])
-
-    @tf.function(input_signature=[tf.TensorSpec([runs], tf.string)])
-    def chain(strings: Any) -> Any:
-        total = tf.zeros([3], tf.float64)
-        for element in tf.unstack(strings):
-            # One after another: the next may not begin before this one's result is known.
-            with tf.control_dependencies([total]):
-                own = tf.identity(element)
-            total += clocked(work)(own)[-1]
-        return total
-
-    chain(elements)
-    return lambda: chain(elements)
-
-
-def records_alone(path: str, compression: str, runs: int) -> Alone:
+def records_alone(stage: str, path: str, compression: str, elements: int) -> Alone:
     """Reading and inflating the next records of a file, as a batch, without a function."""
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
-    records = iter(tf.data.TFRecordDataset(path, compression).repeat().batch(runs).with_options(options))
-    return Alone([lambda: next(records)], runs)
+    records = iter(tf.data.TFRecordDataset(path, compression).repeat().batch(elements).with_options(options))
+
+    def read() -> dict[str, float]:
+        start = time.perf_counter()
+        next(records)
+        return {stage: (time.perf_counter() - start) / elements * 1e6}
+
+    return read
 
 
 def write_files(folder: Path, count: int, size: int) -> list[str]:
