@@ -159,6 +159,11 @@ class TestKnobs:
         assert reason in (info.reason or "")
         assert info.reason in texts(plot_knobs(info))
 
+    @pytest.mark.parametrize(("values", "dots"), [([2], 1), ([2, 3], 0)])
+    def test_a_single_sample_is_a_dot_as_a_line_would_show_nothing(self, values: list[float], dots: int) -> None:
+        figure = plot_knobs(knobs_info(record(wall_s=0.0, knobs=(knob("parallelism", values, tuned=True),))))
+        assert [line.get_marker() for line in figure.axes[0].lines].count("o") == dots
+
     def test_many_rows_and_points_are_bounded_and_those_that_moved_stay(self) -> None:
         still = [knob("parallelism", [1, 1], tuned=True, stage=f"still {i}") for i in range(MOST_ROWS + 5)]
         moved = knob("parallelism", [float(i % 7) for i in range(10_000)], stage="moved")

@@ -78,7 +78,8 @@ def _lines(found: list[KnobSeries], end_s: float) -> tuple[KnobLine, ...]:
 def _line(series: KnobSeries, end_s: float) -> KnobLine:
     """The points at which the value changes, thinned out where there are too many to see."""
     kept = changes(series, MOST_POINTS)
-    times, values = series.time_s[kept].tolist(), series.value[kept].tolist()
+    # The last sample is taken as the run ends, and may come just after.
+    times, values = np.minimum(series.time_s[kept], end_s).tolist(), series.value[kept].tolist()
     if times[-1] < end_s:
         times, values = [*times, end_s], [*values, float(series.value[-1])]
     return KnobLine(series.knob, tuple(times), tuple(values), series.knob == "buffered_elements")

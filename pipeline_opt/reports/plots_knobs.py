@@ -44,6 +44,8 @@ def _draw_row(axes: Axes, row: KnobRow) -> None:
         else:
             color = row.color if row.color != NEUTRAL else TEXT
             axes.step(line.time_s, line.value, where="post", color=color, linewidth=1.8)
+            if len(line.time_s) == 1:  # A run shorter than the time between samples: a line would show nothing.
+                axes.plot(line.time_s, line.value, "o", color=color, markersize=4, clip_on=False)
     axes.set_ylim(0, 1.25 * top)
     axes.set_yticks([0, top], ["0", units.number(top)])
     axes.tick_params(axis="both", labelsize=7.5, length=2)
