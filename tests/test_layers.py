@@ -15,6 +15,7 @@ LAYERS = (
     ("errors", "lazy", "bounds"),
     ("version", "clock", "names", "interrupts"),
     ("functions",),
+    ("access",),
     ("sources", "stages"),
     ("plan", "record"),
     ("order", "text", "machine", "accounting", "record_checks", "variants"),
