@@ -47,8 +47,9 @@ class Access:
     options: tuple[tuple[str, Any], ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if isinstance(self.options, dict):
-            object.__setattr__(self, "options", tuple(sorted(self.options.items())))
+        given: Any = self.options
+        if isinstance(given, dict):
+            object.__setattr__(self, "options", tuple(sorted(given.items())))
         self._require(self.via in ROUTES, "via", ", ".join(ROUTES))
         for name, least, most in (("block_bytes", 4096, MOST_BYTES), ("cache_bytes", 0, MOST), ("retries", 0, 100)):
             if getattr(self, name) is not None:
