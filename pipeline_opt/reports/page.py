@@ -19,6 +19,7 @@ from pipeline_opt.reports.info_bill import BillInfo, bill_info
 from pipeline_opt.reports.info_compare import compare_info
 from pipeline_opt.reports.info_knobs import knobs_info
 from pipeline_opt.reports.info_overlap import overlap_info
+from pipeline_opt.reports.info_phases import phase_rows
 from pipeline_opt.reports.info_stages import stages_info
 from pipeline_opt.reports.info_table import StageRow, absences, parallelism_text, stage_rows
 from pipeline_opt.reports.info_variants import headline, variant_rows
@@ -102,6 +103,7 @@ def page(records: Mapping[str, Record], title: str = "Input pipeline report") ->
         compare_figure=_compare_figure(records) if several else None,
         compared=_compared(records) if several else (),
         variants=variants,
+        phases=phase_rows(records) if several else (),
         headline=headline(variants) if several else sections[0].verdict.sentence,
         glossary=GLOSSARY,
         created=next(iter(records.values())).created,
