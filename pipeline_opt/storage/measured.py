@@ -51,13 +51,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class StreamRate:
-    """What so many streams moved together, for how long, and what failed meanwhile."""
+    """What so many streams moved together, for how long, in how many requests, and what failed meanwhile."""
 
     streams: int
     bytes_per_s: float
     seconds: float
     bytes: int
     errors: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class StorageProfile:
         knee: The number of streams from which on more of them add nothing; None if that was not reached.
         total_bytes_per_s: The most that was moved by all streams together.
         spent_s: What the probe took; `spent_bytes` what it read.
+        block_bytes: What the client takes in one request at the most, wherever it is told to begin; None: what it is told.
+        interrupted: Whether the probe was ended before it had measured all.
         notes: What could not be measured and why, for people.
     """
 
@@ -110,6 +113,8 @@ class StorageProfile:
     total_bytes_per_s: float | None = None
     spent_s: float = 0.0
     spent_bytes: int = 0
+    block_bytes: int | None = None
+    interrupted: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -156,7 +161,7 @@ class StorageProfile:
 
 _LATENCIES: Final = ("cold", "warm", "stat")
 _TEXTS: Final = ("uri", "route", "client", "created")
-_COUNTS: Final = ("listed", "files", "bytes", "knee", "spent_bytes")
+_COUNTS: Final = ("listed", "files", "bytes", "knee", "spent_bytes", "block_bytes")
 
 
 def _field(name: str, value: Any) -> Any:
@@ -173,6 +178,8 @@ def _field(name: str, value: Any) -> Any:
         return tuple(RequestRate(**_numbers(name, each)) for each in value)
     if name == "notes":
         return tuple(str(each) for each in value)
+    if name == "interrupted":
+        return bool(value)
     if name in _TEXTS:
         return str(value)
     if value is None:

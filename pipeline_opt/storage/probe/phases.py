@@ -1,0 +1,165 @@
+"""What is measured one request after another: listing, stat, time to first byte, the effect of a request's size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from statistics import median
+from typing import Final
+
+from pipeline_opt.clock import Clock
+from pipeline_opt.storage.probe.budget import Budget
+from pipeline_opt.storage.probe.client import Client, Connection, File
+from pipeline_opt.storage.probe.findings import Findings
+from pipeline_opt.storage.probe.targets import Range, Targets
+
+Stopped = Callable[[], bool]
+
+MOST_STATS: Final = 64
+MOST_LATENCIES: Final = 200
+SIZES: Final = tuple(1 << power for power in (16, 18, 20, 22, 24))
+"""64 KiB to 16 MiB."""
+
+MOST_REPEATS: Final = 24
+LONGEST_REQUEST: Final = 0.2
+"""Of a phase: a request that would take more is not made."""
+
+FEW: Final = 3
+"""Samples of a size that are wanted at least."""
+
+MOST_FAILED: Final = 20
+"""So many failures in a row end a phase."""
+
+
+class FailingError(Exception):
+    """Nothing but errors came."""
+
+
+class Requests:
+    """Timed requests within a budget; errors are counted, and end a phase where nothing else comes."""
+
+    def __init__(self, clock: Clock, budget: Budget, findings: Findings) -> None:
+        self._clock = clock
+        self._budget = budget
+        self._findings = findings
+        self._failed = 0
+
+    def time(self, connect: Callable[[], Connection], part: Range) -> float | None:
+        """Seconds that a request took, a connection for it included; None if it failed or there is no budget left."""
+        if not self._budget.take(part.length):
+            self._findings.note("bytes", "the limit in bytes was reached: what came after that is missing")
+            return None
+        begun = self._clock.now()
+        try:
+            got = connect().read(*part)
+            if got < part.length:
+                raise OSError(f"{got} of {part.length} bytes came")
+        except Exception as error:
+            self._findings.failed(error)
+            self._failed += 1
+            if self._failed >= MOST_FAILED:
+                raise FailingError from error
+            return None
+        self._failed = 0
+        return self._clock.now() - begun
+
+
+def measure_stats(client: Client, files: Sequence[File], clock: Clock, findings: Findings, stopped: Stopped) -> None:
+    """Ask for the size of one file after another; findings get the times and the files."""
+    for file in spread(files, MOST_STATS):
+        if stopped():
+            break
+        begun = clock.now()
+        try:
+            size = client.stat(file.path)
+        except Exception as error:  # noqa: BLE001 - each client has errors of its own
+            findings.failed(error)
+            continue
+        findings.stats.append(clock.now() - begun)
+        if size is not None:
+            findings.sized.append(File(file.path, size))
+
+
+def measure_latency(
+    connect: Callable[[], Connection], targets: Targets, requests: Requests, samples: list[float], stopped: Stopped
+) -> None:
+    """Time requests for a byte."""
+    while not stopped() and len(samples) < MOST_LATENCIES:
+        taken = requests.time(connect, targets.draw(1))
+        if taken is not None:
+            samples.append(taken)
+
+
+def measure_sizes(
+    connect: Callable[[], Connection],
+    targets: Targets,
+    requests: Requests,
+    samples: dict[int, list[float]],
+    stopped: Stopped,
+    left_s: Callable[[], float],
+) -> None:
+    """Time requests of several sizes in turn, the largest and the smallest most often: rates come from those two."""
+    sizes = ladder(targets.largest)
+    phase_s = left_s()
+    for size in list(sizes):
+        # Each step is four times the one before: what that took says whether this one has room.
+        known = [times for times in samples.values() if times]
+        if stopped() or (known and 4 * known[-1][-1] > max(LONGEST_REQUEST * phase_s, 4 * known[0][-1])):
+            break
+        _time_size(connect, targets, requests, samples, size)
+    tried = [size for size, times in samples.items() if times]
+    if not tried:
+        return
+    for size in cycle((tried[-1], tried[0], tried[-1], tried[0], *tried[1:-1])):
+        if stopped() or len(samples[tried[-1]]) >= MOST_REPEATS or left_s() < median(samples[size]):
+            break
+        if not _time_size(connect, targets, requests, samples, size) and not stopped():
+            break
+
+
+def _time_size(
+    connect: Callable[[], Connection],
+    targets: Targets,
+    requests: Requests,
+    samples: dict[int, list[float]],
+    size: int,
+) -> bool:
+    taken = requests.time(connect, targets.draw(size))
+    if taken is not None:
+        samples.setdefault(size, []).append(taken)
+    return taken is not None
+
+
+def ladder(largest: int) -> tuple[int, ...]:
+    """Request sizes that files allow: `SIZES`, or parts of the largest file where it is too small for three of them."""
+    fitting = tuple(size for size in SIZES if size <= largest)
+    if len(fitting) >= FEW:
+        return fitting
+    return tuple(size for size in dict.fromkeys((largest // 16, largest // 4, largest)) if size > 0)
+
+
+def stream_rate(samples: dict[int, list[float]]) -> float | None:
+    """Bytes a second of one stream after its first byte: the difference of the largest and the smallest request.
+
+    Both take the same time to the first byte, in the middle of several; None where the difference is lost in their spread.
+    """
+    known = {size: times for size, times in samples.items() if times}
+    if len(known) < 2:
+        return None
+    small, large = min(known), max(known)
+    longer = median(known[large]) - median(known[small])
+    noise = _spread(known[small]) + _spread(known[large])
+    return (large - small) / longer if longer > noise else None
+
+
+def _spread(times: Sequence[float]) -> float:
+    """About the standard error of their median."""
+    middle = median(times)
+    deviation = median(abs(time - middle) for time in times)
+    return float(1.86 * deviation / len(times) ** 0.5)
+
+
+def spread(files: Sequence[File], most: int) -> list[File]:
+    """Some files, evenly from all of them."""
+    step = max(1.0, len(files) / most)
+    return [files[int(number * step)] for number in range(min(most, len(files)))]
