@@ -1,0 +1,71 @@
+"""Whether a remote storage can be reached, before a client spends minutes on finding out that it cannot.
+
+Each check takes seconds, asks what the client itself would ask, and only says no where the client would fail, too: what
+cannot be known is left to the client.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from pipeline_opt.access import DEFAULT, Access
+from pipeline_opt.storage import gcs
+from pipeline_opt.storage.preflight.bucket import bucket_findings
+from pipeline_opt.storage.preflight.finding import Finding, failed
+from pipeline_opt.storage.preflight.libhdfs import libhdfs_findings
+from pipeline_opt.storage.preflight.name_node import name_node_findings
+from pipeline_opt.storage.uris import scheme_of
+
+__all__ = ["Finding", "failed", "findings", "forget", "require"]
+
+_HADOOP: Final = ("hdfs", "viewfs")
+_passed: set[tuple[str, str, str]] = set()
+_lock: Final = threading.Lock()
+
+
+def findings(uri: str, route: str = "tf") -> Iterator[Finding]:
+    """What a URI needs and whether it is there, one after the other; ends at the first that is not.
+
+    Args:
+        uri: A path on any storage; of most there is nothing that can be known before it is opened.
+        route: Which client opens it: `tf` or `fsspec`.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "gs" and route == "tf":
+        yield from bucket_findings(uri)
+    if scheme in _HADOOP:
+        seen: list[Finding] = []
+        for finding in libhdfs_findings() if route == "tf" else ():
+            seen.append(finding)
+            yield finding
+        if scheme == "hdfs" and failed(seen) is None:
+            yield from name_node_findings(uri)
+
+
+def require(uri: str, route: str = "tf", access: Access = DEFAULT) -> None:
+    """Check that the storage of a URI can be reached, once for each store and process.
+
+    Before TensorFlow is loaded, this also sets what its GCS client is to do: see `storage.gcs`.
+
+    Raises:
+        SourceError: It cannot; names what is missing and the remedy. Within seconds.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "gs" and route == "tf":
+        gcs.apply(access)
+    store = (scheme, uri.split("://", 1)[-1].partition("/")[0], route)
+    if store in _passed:
+        return
+    problem = failed(findings(uri, route))
+    if problem is not None:
+        raise problem.error(f"cannot open {uri}: {problem}")
+    with _lock:
+        _passed.add(store)
+
+
+def forget() -> None:
+    """Check every store again when it is next asked for."""
+    with _lock:
+        _passed.clear()
