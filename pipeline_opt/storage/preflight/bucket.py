@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import quote
 
 from pipeline_opt.errors import MissingPathError, SourceError
-from pipeline_opt.storage.nearby import GLOB_SIGNS
 from pipeline_opt.storage.preflight.credentials import REMEDY, TOKEN, Credentials, credentials
 from pipeline_opt.storage.preflight.finding import Finding
 from pipeline_opt.storage.preflight.network import Answer, Undecided, Unreachable, https_get, within
@@ -19,6 +18,7 @@ LIMIT_S: Final = 8.0
 ATTEMPTS: Final = 3
 PAUSE_S: Final = 0.3
 _DENIED: Final = (401, 403)
+_GLOB_SIGNS: Final = "*?["
 
 
 def bucket_findings(uri: str) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def _list_path(bucket: str, name: str) -> str:
 
 def _literal(name: str) -> str:
     """The part of a pattern before its first sign."""
-    return name[: min((name.find(sign) for sign in GLOB_SIGNS if sign in name), default=len(name))]
+    return name[: min((name.find(sign) for sign in _GLOB_SIGNS if sign in name), default=len(name))]
 
 
 def _credentials_finding(shown: Credentials) -> Finding:
