@@ -8,19 +8,17 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trustme
+from loopback import Serve, closed_port, server, until_blank_line
 
 from pipeline_opt.errors import MissingPathError, SourceError
 from pipeline_opt.storage import preflight
 from pipeline_opt.storage.preflight import bucket, credentials, failed, network
 from pipeline_opt.storage.preflight.credentials import Credentials
 from pipeline_opt.storage.preflight.network import Answer, Undecided, Unreachable
-
-Serve = Callable[[socket.socket], None]
 
 
 @pytest.fixture(autouse=True)
@@ -36,42 +34,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     preflight.forget()
     yield
     preflight.forget()
-
-
-@contextmanager
-def server(serve: Serve) -> Iterator[int]:
-    """The port of a server that hands each connection to `serve`."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    try:
-                        serve(connection)
-                    except OSError:
-                        continue
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def until_blank_line(connection: socket.socket) -> bytes:
-    heard = b""
-    while b"\r\n\r\n" not in heard and (part := connection.recv(4096)):
-        heard += part
-    return heard
 
 
 # The network

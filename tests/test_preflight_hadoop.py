@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loopback import closed_port, server, until_blank_line
 
 from pipeline_opt.errors import SchemeError, SourceError
 from pipeline_opt.storage import preflight
 from pipeline_opt.storage.preflight import Finding, failed, hadoop_settings, libhdfs
-from tests.test_preflight import closed_port, server, until_blank_line
 
 
 @pytest.fixture(autouse=True)
