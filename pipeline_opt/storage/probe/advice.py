@@ -1,0 +1,194 @@
+"""From what a storage was measured to be to the knobs of the pipeline that reads it. Predictions are labelled so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline_opt.bounds import MOST_PARALLEL
+from pipeline_opt.errors import UsageError
+from pipeline_opt.stages import AUTO
+from pipeline_opt.storage.measured import StorageProfile
+from pipeline_opt.storage.probe import wording as say
+from pipeline_opt.storage.probe.knee import slower_from
+from pipeline_opt.storage.probe.model import Reading
+
+HEADROOM: Final = 1.3
+"""More streams than Little's law needs: those of an interleave are not all at work at every moment."""
+
+WAITING: Final = 0.1
+"""The share of a file's time that may be time to first byte before larger shards are advised."""
+
+MIB: Final = 1 << 20
+LARGEST_BLOCK: Final = 64 * MIB
+LEAST_BLOCK: Final = MIB
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A knob, its value, and why."""
+
+    knob: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Settings for a pipeline that reads a storage. Rates are bytes a second, and predictions.
+
+    Attributes:
+        uri: The storage.
+        cycle_length: Of the interleave; the other knobs are called as tf.data and `Access` call them.
+        streams: How many requests should be under way.
+        goal_bytes_per_s: What is aimed at: the demand, or the most that the storage gives.
+        predicted_bytes_per_s: What the settings should give.
+        now_bytes_per_s: What one stream after another gives.
+        limit: What ends there: `demand`, `storage`, `files` or `streams`.
+        shard_bytes: From what size on shards spend little of their time waiting; None where they do now.
+        settings: Every knob with its reason.
+        warnings: What no setting of a pipeline mends.
+    """
+
+    uri: str
+    cycle_length: int
+    num_parallel_calls: int
+    block_length: int
+    prefetch: int
+    block_bytes: int
+    read_ahead: int
+    streams: int
+    goal_bytes_per_s: float | None
+    predicted_bytes_per_s: float
+    now_bytes_per_s: float
+    limit: str
+    shard_bytes: int | None
+    settings: tuple[Setting, ...]
+    warnings: tuple[str, ...]
+
+    def sentences(self) -> tuple[str, ...]:
+        """Everything in words, the warnings last."""
+        return (
+            say.prediction(self),
+            *(f"{each.knob}={each.value}: {each.reason}" for each in self.settings),
+            *self.warnings,
+        )
+
+
+def advise(
+    profile: StorageProfile,
+    *,
+    files: int | None = None,
+    file_bytes: float | None = None,
+    demand_bytes_per_s: float | None = None,
+    cores: float = 1.0,
+    batch_bytes: float | None = None,
+) -> Advice:
+    """Settings by Little's law.
+
+    Args:
+        profile: What was measured.
+        files: Number of files; the profile's unless given.
+        file_bytes: Their mean size; the profile's unless given.
+        demand_bytes_per_s: What the consumer takes of stored bytes, or what the CPU can work off; None: as fast as can be.
+        cores: Cores that the pipeline has.
+        batch_bytes: Stored bytes of a batch, for the prefetch.
+
+    Raises:
+        UsageError: A figure that is needed is missing or out of range.
+    """
+    count, size = _files_of(profile, files, file_bytes)
+    for name, value in (("demand_bytes_per_s", demand_bytes_per_s), ("batch_bytes", batch_bytes), ("cores", cores)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{name}={value!r} is out of range; valid: a number above 0")
+    block = block_for(size)
+    reading = Reading.of(profile, size, block)
+    goal = _goal(reading, demand_bytes_per_s)
+    slower = slower_from(profile.streams)
+    needed = (
+        reading.streams_for(goal) if goal is not None else float(max((r.streams for r in profile.streams), default=16))
+    )
+    bounds = {"files": count, "streams": min(MOST_PARALLEL, slower - 1 if slower else MOST_PARALLEL)}
+    wanted = math.ceil(HEADROOM * needed - 1e-9)
+    streams = max(1, min(wanted, *bounds.values()))
+    predicted = min(reading.rate_of(streams), demand_bytes_per_s or math.inf)
+    limit = _limit(streams, wanted, bounds, reading, demand_bytes_per_s, needed)
+    shard = shard_bytes(reading) if reading.waiting_share > 2 * WAITING else None
+    case = say.Case(profile, reading, count, cores, goal, demand_bytes_per_s, needed, streams, limit, slower, shard)
+    prefetch = _prefetch(profile, demand_bytes_per_s or goal, batch_bytes)
+    read_ahead = 0 if reading.requests == 1 else 1
+    settings = (
+        Setting("cycle_length", streams, say.of_streams(case)),
+        Setting("num_parallel_calls", streams, say.of_calls(case)),
+        Setting("block_length", 1, say.of_block_length(case)),
+        Setting("prefetch", prefetch, say.of_prefetch(profile, batch_bytes)),
+        Setting("block_bytes", block, say.of_block_bytes(case)),
+        Setting("read_ahead", read_ahead, say.of_read_ahead(case)),
+    )
+    return Advice(
+        uri=profile.uri,
+        cycle_length=streams,
+        num_parallel_calls=streams,
+        block_length=1,
+        prefetch=prefetch,
+        block_bytes=block,
+        read_ahead=read_ahead,
+        streams=streams,
+        goal_bytes_per_s=goal,
+        predicted_bytes_per_s=predicted,
+        now_bytes_per_s=reading.one_stream,
+        limit=limit,
+        shard_bytes=shard,
+        settings=settings,
+        warnings=say.warnings_of(case),
+    )
+
+
+def block_for(file_bytes: float) -> int:
+    """A whole file in one request where it is not too large, in whole MiB, as TensorFlow's GCS client counts.
+
+    No more than that: the client sets a whole block aside, and clears it, for every file that it opens.
+    """
+    return int(min(LARGEST_BLOCK, max(LEAST_BLOCK, math.ceil(file_bytes * 1.25 / MIB) * MIB)))
+
+
+def shard_bytes(reading: Reading) -> int:
+    """From what size on a tenth of a file's time at the most is time to first byte: a power of two of MiB."""
+    least = reading.ttfb_s * reading.stream_bytes_per_s * (1 - WAITING) / WAITING
+    return int(MIB * 2 ** max(0, math.ceil(math.log2(least / MIB))))
+
+
+def _files_of(profile: StorageProfile, files: int | None, file_bytes: float | None) -> tuple[int, float]:
+    count = profile.files if files is None else files
+    if not count or count < 1:
+        raise UsageError(f"{profile.uri}: files={count!r} is out of range; valid: how many files there are, from 1 on")
+    size = profile.bytes / (profile.files or count) if file_bytes is None and profile.bytes else file_bytes
+    if size is None or not size > 0:
+        raise UsageError(f"{profile.uri}: file_bytes={size!r} is out of range; valid: the mean size of a file, above 0")
+    return count, size
+
+
+def _goal(reading: Reading, demand: float | None) -> float | None:
+    """What to aim at; None where neither the storage's most nor a demand is known."""
+    known = [rate for rate in (reading.total_bytes_per_s, demand) if rate is not None]
+    return min(known) if known else None
+
+
+def _limit(
+    streams: int, wanted: int, bounds: dict[str, int], reading: Reading, demand: float | None, needed: float
+) -> str:
+    if streams < needed:
+        return min(bounds, key=lambda name: bounds[name])
+    total = reading.total_bytes_per_s
+    if demand is not None and (total is None or demand <= total):
+        return "demand"
+    return "storage" if total is not None else "streams"
+
+
+def _prefetch(profile: StorageProfile, rate: float | None, batch_bytes: float | None) -> int:
+    """Batches that last for as long as the slowest request in a hundred takes; AUTO where that cannot be known."""
+    slowest = profile.ttfb.p99_s
+    if batch_bytes is None or rate is None or slowest is None:
+        return AUTO
+    return max(2, math.ceil(rate * slowest / batch_bytes))

@@ -1,0 +1,72 @@
+"""Advice put into a plan, as far as the plan's order of elements is free."""
+
+from __future__ import annotations
+
+import warnings
+
+from pipeline_opt.errors import PlanError, PlanWarning
+from pipeline_opt.plan import Combination, P, Plan
+from pipeline_opt.sources import FileSource, Images
+from pipeline_opt.stages import AUTO, Interleave, Options, Prefetch, Shuffle
+from pipeline_opt.storage.probe.advice import Advice
+
+
+def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
+    """A plan that reads as advised, with an interleave stage if it had none.
+
+    Reading several files in turn changes the order of elements. It is free where the plan shuffles them, is not
+    deterministic, or leaves the number of files to TensorFlow already; images keep their order, as a file holds one
+    element. Elsewhere files are read in order, the next two of them opened ahead, and a warning says so.
+
+    Args:
+        advice: What `advise` gave.
+        plan: A plan over files.
+        keep_order: False: the order is free, whatever the plan says; True: it is not; None: the plan tells.
+
+    Raises:
+        PlanError: The plan reads no files, or is made of several plans: apply it to each of those.
+    """
+    if isinstance(plan.source, Combination) or not isinstance(plan.source, FileSource):
+        raise PlanError(f"{plan.source.kind}: only a plan that reads files can be read as advised for a storage")
+    free = order_is_free(plan) if keep_order is None else not keep_order
+    one_by_one = not free and not isinstance(plan.source, Images)
+    if one_by_one:
+        warnings.warn(
+            "the plan's order is fixed (no shuffle), so that files are read one after another, two of them opened ahead: "
+            f"not the {advice.streams} that the storage needs; shuffle, or say that the order is free",
+            PlanWarning,
+            stacklevel=2,
+        )
+    told = _told(advice, one_by_one=one_by_one, free=free)
+    reader = plan.reader
+    changed = plan.replace(reader.name, **told) if reader else plan.with_stages((Interleave(**told), *plan.stages))
+    return _prefetching(changed, advice.prefetch)
+
+
+def order_is_free(plan: Plan) -> bool:
+    """Whether elements may come in another order than now."""
+    reader = plan.reader
+    undetermined = any(isinstance(stage, Options) and stage.deterministic is False for stage in plan.stages)
+    unfixed = reader is not None and (reader.deterministic is False or reader.cycle_length == AUTO)
+    return undetermined or unfixed or any(isinstance(stage, Shuffle) for stage in plan.stages)
+
+
+def _told(advice: Advice, *, one_by_one: bool, free: bool) -> dict[str, int | bool | None]:
+    if one_by_one:
+        return {"cycle_length": 1, "block_length": 1, "num_parallel_calls": 1, "deterministic": True}
+    return {
+        "cycle_length": advice.cycle_length,
+        "block_length": advice.block_length,
+        "num_parallel_calls": advice.num_parallel_calls,
+        "deterministic": False if free and advice.deterministic is False else None,
+    }
+
+
+def _prefetching(plan: P, buffer_size: int) -> P:
+    """The plan with a prefetch at its end, of so many batches at least."""
+    last = plan.stages[-1] if plan.stages else None
+    if not isinstance(last, Prefetch):
+        return plan.append(Prefetch(buffer_size=buffer_size))
+    if buffer_size == AUTO or last.buffer_size == AUTO or last.buffer_size >= buffer_size:
+        return plan
+    return plan.replace(last.name, buffer_size=buffer_size)
