@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline_opt.storage.cached import cache_folder
 from pipeline_opt.synth.folders import Progress, is_whole
 from pipeline_opt.synth.images import make_jpeg_shards
 
 _ARGUMENTS: Final[dict[str, Any]] = {"images": 2000, "shards": 16, "size": (500, 375), "seed": 0}
 _NAME: Final = "jpeg-200mb"
-
-
-def cache_folder() -> Path:
-    """Where this user's data sets are kept: below `XDG_CACHE_HOME`, or `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pipeline_opt"
 
 
 def default_dataset(cache_dir: str | Path | None = None, progress: Progress | None = None) -> Path:
