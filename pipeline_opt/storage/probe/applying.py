@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from pipeline_opt.errors import PlanError, PlanWarning
 from pipeline_opt.plan import Combination, P, Plan
 from pipeline_opt.sources import FileSource, Images
-from pipeline_opt.stages import AUTO, Interleave, Options, Prefetch, Shuffle
+from pipeline_opt.stages import AUTO, Interleave, Options, Prefetch, PrefetchToDevice, Shuffle
 from pipeline_opt.storage.probe.advice import Advice
 
 
@@ -37,9 +38,11 @@ def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
             PlanWarning,
             stacklevel=2,
         )
-    told = _told(advice, one_by_one=one_by_one, free=free)
+    knobs = _knobs(advice, plan, one_by_one=one_by_one)
     reader = plan.reader
-    changed = plan.replace(reader.name, **told) if reader else plan.with_stages((Interleave(**told), *plan.stages))
+    changed = plan.replace(reader.name, **knobs) if reader else plan.with_stages((Interleave(**knobs), *plan.stages))
+    if isinstance(plan.source, Images):
+        changed = _with_threads(changed, advice.private_threadpool_size)
     return _prefetching(changed, advice.prefetch)
 
 
@@ -51,20 +54,32 @@ def order_is_free(plan: Plan) -> bool:
     return undetermined or unfixed or any(isinstance(stage, Shuffle) for stage in plan.stages)
 
 
-def _told(advice: Advice, *, one_by_one: bool, free: bool) -> dict[str, int | bool | None]:
+def _knobs(advice: Advice, plan: Plan, *, one_by_one: bool) -> dict[str, Any]:
     if one_by_one:
-        return {"cycle_length": 1, "block_length": 1, "num_parallel_calls": 1, "deterministic": True}
+        return {"cycle_length": 1, "block_length": 1, "num_parallel_calls": 1}
+    if isinstance(plan.source, Images):
+        # A file is read by one call of a map, which opens nothing ahead.
+        return {"cycle_length": advice.streams, "num_parallel_calls": advice.streams}
     return {
         "cycle_length": advice.cycle_length,
         "block_length": advice.block_length,
         "num_parallel_calls": advice.num_parallel_calls,
-        "deterministic": False if free and advice.deterministic is False else None,
     }
+
+
+def _with_threads(plan: P, threads: int) -> P:
+    """The plan with a pool of its own, of so many threads at least."""
+    options = next((stage for stage in plan.stages if isinstance(stage, Options)), None)
+    if options is None:
+        return plan.append(Options(private_threadpool_size=threads))
+    return plan.replace(options.name, private_threadpool_size=max(threads, options.private_threadpool_size or 0))
 
 
 def _prefetching(plan: P, buffer_size: int) -> P:
     """The plan with a prefetch at its end, of so many batches at least."""
-    last = plan.stages[-1] if plan.stages else None
+    last = next((stage for stage in reversed(plan.stages) if not isinstance(stage, Options)), None)
+    if isinstance(last, PrefetchToDevice):
+        return plan
     if not isinstance(last, Prefetch):
         return plan.append(Prefetch(buffer_size=buffer_size))
     if buffer_size == AUTO or last.buffer_size == AUTO or last.buffer_size >= buffer_size:

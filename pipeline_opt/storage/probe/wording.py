@@ -25,6 +25,7 @@ class Case(NamedTuple):
     demand: float | None
     needed: float
     streams: int
+    cycle: int
     limit: str
     slower: int | None
     shard: int | None
@@ -43,13 +44,18 @@ def of_streams(case: Case) -> str:
         "files": f"; there are {case.files:,} files",
         "streams": f"; more than {case.streams} were slower when probed" if case.slower else "",
     }
-    return law + ends.get(case.limit, "; some more, as not all are at work at every moment")
+    law += ends.get(case.limit, f"; {case.streams} with some to spare, as not all are at work at every moment")
+    if case.cycle == case.streams:
+        return law
+    return f"{law}; tf.data opens files ahead, so that half as many in the cycle have that many under way"
 
 
 def of_calls(case: Case) -> str:
-    """Why there are as many threads as streams."""
-    beyond = f", so that more of them than {case.cores:g} cores cost nothing" if case.streams > case.cores else ""
-    return f"one for each stream: they wait for the storage and do not compute{beyond}; AUTOTUNE begins with few and adds slowly"
+    """Why every place of the cycle has a thread."""
+    beyond = f", so that more of them than {case.cores:g} cores do no harm" if case.cycle > case.cores else ""
+    return (
+        f"one for each place of the cycle: they wait for the storage{beyond}; AUTOTUNE begins with few and adds slowly"
+    )
 
 
 def of_block_length(case: Case) -> str:
