@@ -102,13 +102,15 @@ def _short_answer(path: str, offset: int, reader: Reader) -> PipelineOptError:
 
 def _answered(status: int, body: str, path: str | None, reader: Reader, text: str) -> PipelineOptError:
     """An answer that is no success."""
-    place = path or "the storage"
+    place = path or "a request"
     found = _SAID.search(body)
     said = f"{status}: {found[1] or found[2]}" if found else str(status)
     if status in _GONE:
         return MissingPathError(reader.says(f"the object is gone: {place} ({said}); list the data again"))
     if status in _DENIED:
-        remedy = "check that the credentials have not run out and may read it; `pipeline-opt doctor` shows which are used"
+        remedy = (
+            "check that the credentials have not run out and may read it; `pipeline-opt doctor` shows which are used"
+        )
         return SourceError(reader.says(f"permission denied: {place} ({said}); {remedy}"))
     remedy = "ask for less at a time (a smaller cycle_length), or be more patient (access: retries)"
     return StageError(reader.says(f"{place}: the storage answered {said}{_times(text)}; {remedy}"), reader.name)
@@ -118,7 +120,7 @@ def _not_answered(
     code: int, details: str, path: str | None, reader: Reader, text: str, examine: Examine
 ) -> PipelineOptError:
     """No answer at all, or one that broke off. Where the way is barred by now, that says more than libcurl does."""
-    place = path or "the storage"
+    place = path or "a request"
     problem = None if code in _BREAKS else examine(path) if path else None
     if problem is not None:
         what, remedy = f"cannot be reached any more{_times(text)}: {problem.detail}", problem.remedy
@@ -143,7 +145,9 @@ def _hadoop(kind: str, path: str, said: str, reader: Reader, examine: Examine) -
     problem = examine(path)
     if problem is not None:
         return StageError(reader.says(f"{path}: {problem.detail}; {problem.remedy}"), reader.name)
-    remedy = f"Java's exception is on stderr; `hdfs fsck {path} -files -blocks -locations` shows blocks that are missing"
+    remedy = (
+        f"Java's exception is on stderr; `hdfs fsck {path} -files -blocks -locations` shows blocks that are missing"
+    )
     text = f"{path}: libhdfs failed ({said}) while the NameNode answers: a DataNode or a block is not there; {remedy}"
     return StageError(reader.says(text), reader.name)
 
