@@ -35,6 +35,7 @@ from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.profiler.accelerator import Accelerator
 from pipeline_opt.run import Run
 from pipeline_opt.stages import AUTO
+from pipeline_opt.storage.emulations import emulate
 from pipeline_opt.version import VERSION as __version__
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "benchmark",
+    "emulate",
     "load",
     "profile",
     "profiling",
