@@ -67,6 +67,11 @@ class Access:
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in given.items() if value != getattr(DEFAULT, name)}
 
+    def settings(self) -> dict[str, Any]:
+        """The same with the options as a dictionary, as people write them."""
+        told = self.told()
+        return {**told, **({"options": dict(self.options)} if "options" in told else {})}
+
     def _require(self, holds: bool, name: str, valid: str) -> None:
         if not holds:
             raise KnobError(f"access: {name}={getattr(self, name)!r} is out of range; valid: {valid}")

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.bounds import MOST_BYTES, counts, is_count
 from pipeline_opt.errors import KnobError
 from pipeline_opt.functions import Function
@@ -32,11 +33,13 @@ class FileSource(Source):
 
     Args:
         paths: Files, folders and globs, as the user gave them; they are listed, sorted, when the plan is built.
+        access: How they are reached: by which client, in requests of what size.
 
     An `Interleave` stage without a function says how the files are read; without one they are read one after another.
     """
 
     paths: tuple[str, ...]
+    access: Access = DEFAULT
 
     def __post_init__(self) -> None:
         given: Any = self.paths
@@ -44,6 +47,8 @@ class FileSource(Source):
         if not paths or not all(paths):
             raise KnobError(f"{self.kind}: paths={given!r} is out of range; valid: a path, a glob, or a list of them")
         object.__setattr__(self, "paths", paths)
+        if not isinstance(self.access, Access):
+            raise KnobError(f"{self.kind}: access={self.access!r} is out of range; valid: an Access")
 
 
 @dataclass(frozen=True, kw_only=True)

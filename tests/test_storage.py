@@ -27,7 +27,8 @@ from pipeline_opt.storage.filesystem import total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
 from pipeline_opt.storage.tfrecord import crc32c, cut_header, first_corruption, masked_crc32c, read_records
-from pipeline_opt.storage.uris import local_path, scheme_of, scheme_status, schemes
+from pipeline_opt.storage.routes import schemes
+from pipeline_opt.storage.uris import local_path, scheme_of, scheme_status
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 20
 
@@ -415,7 +416,9 @@ def test_schemes_say_what_opens_and_why_not() -> None:
     for status in found.values():
         assert status.reason
         assert status.opens or status.remedy
-    assert found["hdfs"].opens == tf.__version__.startswith("2.17")
+        assert status.via in (("local", "tf", "fsspec") if status.opens else ("",))
+    assert found["hdfs"].opens
+    assert scheme_status("hdfs").opens == tf.__version__.startswith("2.17")
     assert not scheme_status("ftp").opens
 
 

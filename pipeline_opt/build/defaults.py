@@ -59,7 +59,7 @@ def infer_defaults(source: FileSource, resolved: ResolvedSource) -> Defaults:
         case Csv():
             return _csv_defaults(source, resolved)
         case TFRecords():
-            return _record_defaults(resolved)
+            return _record_defaults(source, resolved)
     return Defaults((), (f"{source.kind}: no default transform; elements are raw bytes",))
 
 
@@ -76,9 +76,10 @@ def _spread(files: Sequence[str]) -> list[str]:
 # TFRecords
 
 
-def _record_defaults(resolved: ResolvedSource) -> Defaults:
+def _record_defaults(source: TFRecords, resolved: ResolvedSource) -> Defaults:
     files = _spread(resolved.files)
-    records = [r for f in files for r in read_records(f, resolved.compression, _SAMPLE // len(files))]
+    each = (resolved.compression, _SAMPLE // len(files), source.access)
+    records = [r for f in files for r in read_records(f, *each)]
     if not records:
         return Defaults((), ("tfrecords: the files looked at are empty; elements are raw bytes",))
     if all(record.startswith(_IMAGE_MAGIC) for record in records):
@@ -144,7 +145,8 @@ def _csv_defaults(source: Csv, resolved: ResolvedSource) -> Defaults:
     header: list[str] = []
     rows: list[list[str]] = []
     for path in files:
-        lines = first_lines(path, resolved.compression, _SAMPLE // len(files) + source.header)
+        wanted = _SAMPLE // len(files) + source.header
+        lines = first_lines(path, resolved.compression, wanted, source.access)
         cells = rows_of(lines, source.delimiter)
         header = header or (cells[0] if source.header and cells else [])
         rows += _same_width(path, cells[source.header :], len(header or cells[0]) if cells else 0)

@@ -11,6 +11,7 @@ from typing import Final
 from pipeline_opt.build.functions import scope_name
 from pipeline_opt.build.messages import Message, parse_message
 from pipeline_opt.build.reading import Resolve, file_sources, listed
+from pipeline_opt.build.remote_failures import explain_remote, may_read
 from pipeline_opt.errors import (
     CacheError,
     CorruptRecordError,
@@ -208,12 +209,12 @@ def _damaged_data(failure: Failure) -> PipelineOptError | None:
 def _find(source: FileSource, resolved: ResolvedSource, offset: int | None) -> Damage | None:
     records = isinstance(source, TFRecords)
     if not offset:
-        foreign = foreign_file(resolved.files, resolved.compression, records=records)
+        foreign = foreign_file(resolved.files, resolved.compression, records=records, access=source.access)
         if foreign is not None:
             return foreign
     if offset is None:
-        return damaged_stream(resolved.files, resolved.compression)
-    return damaged_record(resolved.files, resolved.compression, offset)
+        return damaged_stream(resolved.files, resolved.compression, access=source.access)
+    return damaged_record(resolved.files, resolved.compression, offset, source.access)
 
 
 def _missing_scheme(failure: Failure) -> PipelineOptError | None:
@@ -222,13 +223,18 @@ def _missing_scheme(failure: Failure) -> PipelineOptError | None:
     return SchemeError(f"{failure.message.text}; `pipeline-opt doctor` says what opens here")
 
 
+def _remote(failure: Failure) -> PipelineOptError | None:
+    """What the client of a remote storage says: before any search of files, which would ask the storage again."""
+    return explain_remote(failure.kind, failure.message.text, file_sources(failure.plan))
+
+
 def _unreadable_path(failure: Failure) -> PipelineOptError | None:
     """A file of a source that is gone, is a folder, or may not be read."""
     path = _path_in(failure)
     if failure.kind not in ("NotFoundError", "PermissionDeniedError", "FailedPreconditionError") or path is None:
         return None
     reader = (
-        next((name for name, source in file_sources(failure.plan) if _may_read(source, path)), None) or failure.stage
+        next((name for name, source in file_sources(failure.plan) if may_read(source, path)), None) or failure.stage
     )
     says = {"NotFoundError": "the file is gone", "PermissionDeniedError": "the file may not be read"}
     error = MissingPathError if failure.kind == "NotFoundError" else SourceError
@@ -239,15 +245,9 @@ def _unreadable_path(failure: Failure) -> PipelineOptError | None:
 def _path_in(failure: Failure) -> str | None:
     """The path that a message names: TensorFlow writes `path; reason`, other libraries write sentences."""
     path, semicolon, _ = failure.message.text.partition("; ")
-    if semicolon and any(_may_read(source, path) for _, source in file_sources(failure.plan)):
+    if semicolon and any(may_read(source, path) for _, source in file_sources(failure.plan)):
         return path
     return next(iter(_PATH.findall(failure.message.text)), None)
-
-
-def _may_read(source: FileSource, path: str) -> bool:
-    """Whether a path lies where a source looks: the file need not be listed any more."""
-    given = [p.removeprefix("file://").rstrip("/") for p in source.paths]
-    return any(path.startswith(re.split(r"[*?\[]", p)[0]) for p in given)
 
 
 def _undecodable(failure: Failure) -> PipelineOptError | None:
@@ -257,7 +257,8 @@ def _undecodable(failure: Failure) -> PipelineOptError | None:
     if not (_IMAGE.search(text) or any(_IMAGE_OPS.search(node) for node in failure.message.nodes)):
         return None
     stage = failure.stage
-    found = [undecodable_image(resolved.files) for _, source, resolved in failure.files if isinstance(source, Images)]
+    images = [(source, resolved) for _, source, resolved in failure.files if isinstance(source, Images)]
+    found = [undecodable_image(resolved.files, source.access) for source, resolved in images]
     damage = next((damage for damage in found if damage is not None), None)
     which = f"{damage.path} {damage.reason} ({text})" if damage else text
     return StageError(
@@ -279,7 +280,8 @@ def _misfit_row(failure: Failure) -> PipelineOptError | None:
 
     for _, source, resolved in failure.files:
         if isinstance(source, Csv):
-            found = misfit_row(resolved.files, resolved.compression, source.delimiter, source.header, misfit)
+            form = (resolved.compression, source.delimiter, source.header)
+            found = misfit_row(resolved.files, *form, misfit, source.access)
             if found is not None:
                 where = f"{found[0]}, line {found[1]}"
                 return StageError(
@@ -324,7 +326,7 @@ def _plain(failure: Failure) -> PipelineOptError:
 
 
 EXPLANATIONS: Final[tuple[Callable[[Failure], PipelineOptError | None], ...]] = (
-    _raised_in_python, _cache, _missing_scheme, _unequal_shapes, _damaged_data, _fixed_length, _undecodable,
+    _raised_in_python, _cache, _missing_scheme, _remote, _unequal_shapes, _damaged_data, _fixed_length, _undecodable,
     _misfit_row, _unreadable_path, _no_memory,
 )  # fmt: skip
 """What is tried, in this order; the first that knows the case explains it."""

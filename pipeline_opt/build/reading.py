@@ -37,7 +37,8 @@ def silent_losses(plan: Plan, resolve: Resolve = list_files) -> tuple[str, ...]:
     losses = []
     for reader, source, resolved in listed(plan, resolve):
         try:
-            damage = silent_damage(resolved.files, resolved.compression, records=isinstance(source, TFRecords))
+            records = isinstance(source, TFRecords)
+            damage = silent_damage(resolved.files, resolved.compression, records=records, access=source.access)
         except (SourceError, OSError):
             continue
         if damage is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
+from pipeline_opt.access import DEFAULT
 from pipeline_opt.errors import FormatError, KnobError
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, TextLines, TFRecords
 from pipeline_opt.storage.compression import head
@@ -30,7 +31,7 @@ def file_source(paths: tuple[str, ...], file_format: str | None = None, **argume
         FormatError: The format cannot be told, no format is called so, or arguments are missing.
         KnobError: The format has no such argument.
     """
-    known = detect_format(paths) if file_format is None else file_format
+    known = detect_format(paths, arguments.get("access", DEFAULT)) if file_format is None else file_format
     if known not in SOURCES:
         raise FormatError(f"no format is called {known!r}; valid: {', '.join(SOURCES)}")
     valid = [field.name for field in dataclasses.fields(SOURCES[known]) if field.name != "paths"]
@@ -50,5 +51,5 @@ def _csv_arguments(paths: tuple[str, ...], given: dict[str, Any]) -> dict[str, A
         return {}
     source = Csv(paths=paths, **given)
     resolved = resolve(source)
-    path = next((path for path in resolved.files if head(path)), resolved.files[0])
-    return csv_form(first_lines(path, resolved.compression), given.get("delimiter"))._asdict()
+    path = next((path for path in resolved.files if head(path, source.access)), resolved.files[0])
+    return csv_form(first_lines(path, resolved.compression, access=source.access), given.get("delimiter"))._asdict()

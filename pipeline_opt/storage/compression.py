@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import BinaryIO, Final
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.storage.filesystem import file_system
 
 HEAD_BYTES: Final = 64 * 1024
@@ -54,19 +55,21 @@ class Inflated(io.RawIOBase):
         super().close()
 
 
-def open_decompressed(path: str, compression: str, buffer_bytes: int = HEAD_BYTES) -> BinaryIO:
+def open_decompressed(
+    path: str, compression: str, buffer_bytes: int = HEAD_BYTES, access: Access = DEFAULT
+) -> BinaryIO:
     """Open a file for reading its decompressed bytes; `compression` is `""`, `GZIP` or `ZLIB`.
 
     Where the stream is damaged, up to `buffer_bytes` before that are lost.
     """
-    storage, name = file_system(path)
+    storage, name = file_system(path, access)
     stream = storage.open(name)
     return io.BufferedReader(Inflated(stream, compression), buffer_bytes) if compression else stream
 
 
-def head(path: str) -> bytes:
+def head(path: str, access: Access = DEFAULT) -> bytes:
     """The first bytes of a file, as they are stored."""
-    storage, name = file_system(path)
+    storage, name = file_system(path, access)
     return storage.head(name, HEAD_BYTES)
 
 
@@ -84,10 +87,10 @@ def decompressed_head(raw: bytes) -> tuple[str, bytes]:
     return "", raw
 
 
-def detect_compression(files: Sequence[str]) -> str:
+def detect_compression(files: Sequence[str], access: Access = DEFAULT) -> str:
     """`""`, `GZIP` or `ZLIB`, by the first file that is not empty; `""` if all are."""
     for path in files:
-        raw = head(path)
+        raw = head(path, access)
         if raw:
             return decompressed_head(raw)[0]
     return ""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO, Final, NamedTuple
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import CorruptRecordError, FormatError
 from pipeline_opt.storage.compression import open_decompressed
 
@@ -40,7 +41,7 @@ def csv_form(lines: Sequence[str], delimiter: str | None = None) -> CsvForm:
     return CsvForm(between, not (first and all(is_number(value) for value in first)))
 
 
-def first_lines(path: str, compression: str, count: int = _LINES) -> list[str]:
+def first_lines(path: str, compression: str, count: int = _LINES, access: Access = DEFAULT) -> list[str]:
     """The first lines of a file, without their ends.
 
     Raises:
@@ -48,7 +49,7 @@ def first_lines(path: str, compression: str, count: int = _LINES) -> list[str]:
         FormatError: They are no lines to TensorFlow, which ends one at LF or CR LF.
     """
     try:
-        with open_decompressed(path, compression) as stream:
+        with open_decompressed(path, compression, access=access) as stream:
             return list(islice(_lines(path, stream), count))
     except zlib.error as error:
         raise CorruptRecordError(f"csv: {path}: the {compression} stream is damaged: {error}") from error

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import SourceError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage.compression import decompressed_head, head, open_decompressed
@@ -37,7 +38,7 @@ class Damage(NamedTuple):
     reason: str
 
 
-def damaged_record(files: Sequence[str], compression: str, offset: int) -> Damage | None:
+def damaged_record(files: Sequence[str], compression: str, offset: int, access: Access = DEFAULT) -> Damage | None:
     """The first TFRecord file with a damaged record at `offset`, hopping over records before it.
 
     Of a damaged payload TensorFlow says where the payload begins, of other damage where the record does.
@@ -45,7 +46,7 @@ def damaged_record(files: Sequence[str], compression: str, offset: int) -> Damag
     for path in _searchable(files):
         for start in (offset, offset - HEADER_BYTES):
             try:
-                found = first_corruption(path, compression, at=start)
+                found = first_corruption(path, compression, start, access)
             except SourceError:
                 continue
             if found is not None:
@@ -53,18 +54,18 @@ def damaged_record(files: Sequence[str], compression: str, offset: int) -> Damag
     return None
 
 
-def foreign_file(files: Sequence[str], compression: str, *, records: bool) -> Damage | None:
+def foreign_file(files: Sequence[str], compression: str, *, records: bool, access: Access = DEFAULT) -> Damage | None:
     """The first file that is not of the compression said, or with `records`, no TFRecord file."""
     for path in _searchable(files):
-        reason = mismatch(path, compression, records=records)
+        reason = mismatch(path, compression, records=records, access=access)
         if reason:
             return Damage(path, None, reason)
     return None
 
 
-def mismatch(path: str, compression: str, *, records: bool) -> str:
+def mismatch(path: str, compression: str, *, records: bool, access: Access = DEFAULT) -> str:
     """How a file's beginning contradicts its compression and format; nothing if it does not, or is empty."""
-    raw = head(path)
+    raw = head(path, access)
     actual, content = decompressed_head(raw)
     if raw and actual != compression:
         return f"is {actual or 'not'} compressed, where {compression or 'no compression'} is expected"
@@ -73,23 +74,25 @@ def mismatch(path: str, compression: str, *, records: bool) -> str:
     return ""
 
 
-def silent_damage(files: Sequence[str], compression: str, *, records: bool) -> Damage | None:
+def silent_damage(files: Sequence[str], compression: str, *, records: bool, access: Access = DEFAULT) -> Damage | None:
     """The first file in which TensorFlow leaves out what follows a damage without a word; a cheap look, not a search."""
     if compression:
-        return damaged_stream(files, compression, _GLANCED_BYTES)
+        return damaged_stream(files, compression, _GLANCED_BYTES, access)
     for path in _searchable(files[-_TAILS:]) if records else ():
-        found = cut_header(path)
+        found = cut_header(path, access)
         if found is not None:
             return Damage(path, *found)
     return None
 
 
-def damaged_stream(files: Sequence[str], compression: str, limit: int = _SEARCHED_BYTES) -> Damage | None:
+def damaged_stream(
+    files: Sequence[str], compression: str, limit: int = _SEARCHED_BYTES, access: Access = DEFAULT
+) -> Damage | None:
     """The first compressed file that does not decompress, within a limit of bytes."""
     left = limit
     for path in _searchable(files) if compression else ():
         offset = 0
-        with open_decompressed(path, compression, _CHUNK) as stream:
+        with open_decompressed(path, compression, _CHUNK, access) as stream:
             try:
                 while left > 0 and (chunk := stream.read(_CHUNK)):
                     offset += len(chunk)
@@ -100,12 +103,17 @@ def damaged_stream(files: Sequence[str], compression: str, limit: int = _SEARCHE
 
 
 def misfit_row(
-    files: Sequence[str], compression: str, delimiter: str, header: bool, misfit: Callable[[list[str]], bool]
+    files: Sequence[str],
+    compression: str,
+    delimiter: str,
+    header: bool,
+    misfit: Callable[[list[str]], bool],
+    access: Access = DEFAULT,
 ) -> tuple[str, int] | None:
     """The first CSV file with a row whose values are a misfit, and the line that the row is on, within a limit of bytes."""
     left = _SEARCHED_BYTES
     for path in _searchable(files):
-        with open_decompressed(path, compression, _CHUNK) as stream, contextlib.suppress(zlib.error):
+        with open_decompressed(path, compression, _CHUNK, access) as stream, contextlib.suppress(zlib.error):
             for number, line in enumerate(stream, 1):
                 left -= len(line)
                 if left < 0:
@@ -116,13 +124,13 @@ def misfit_row(
     return None
 
 
-def undecodable_image(files: Sequence[str]) -> Damage | None:
+def undecodable_image(files: Sequence[str], access: Access = DEFAULT) -> Damage | None:
     """The first image file that TensorFlow cannot decode, within a limit of bytes."""
     left = _SEARCHED_BYTES
     for path in _searchable(files):
         if left <= 0:
             break
-        with open_decompressed(path, "") as stream:
+        with open_decompressed(path, "", access=access) as stream:
             encoded = stream.read()
         left -= len(encoded)
         try:

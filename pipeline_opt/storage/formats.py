@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import FormatError, MissingPathError
 from pipeline_opt.sources import IMAGE_SUFFIXES
-from pipeline_opt.storage.compression import decompressed_head, head
+from pipeline_opt.storage.compression import HEAD_BYTES, decompressed_head
 from pipeline_opt.storage.filesystem import FileSystem, file_system, join
 from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest, some
 from pipeline_opt.storage.tfrecord import begins_with_record
@@ -57,7 +58,7 @@ def kind_by_suffix(path: str) -> str | None:
     return next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
-def detect_format(paths: str | Sequence[str]) -> str:
+def detect_format(paths: str | Sequence[str], access: Access = DEFAULT) -> str:
     """Tell the format of a file, a folder, a glob, or a list of them: one of `FORMATS`.
 
     Raises:
@@ -65,7 +66,7 @@ def detect_format(paths: str | Sequence[str]) -> str:
         FormatError: it cannot be told; the message says why and how to name the format.
     """
     given = [paths] if isinstance(paths, str) else list(paths)
-    return _only("the paths hold", {path: _detect(path) for path in given})
+    return _only("the paths hold", {path: _detect(path, access) for path in given})
 
 
 def describe(raw: bytes) -> str:
@@ -81,10 +82,10 @@ def _has_known_suffix(stem: str) -> bool:
     return any(os.path.splitext(stem)[1] in suffixes for suffixes in SUFFIXES.values())
 
 
-def _detect(path: str) -> str:
-    storage, name = file_system(path)
+def _detect(path: str, access: Access) -> str:
+    storage, name = file_system(path, access)
     if storage.is_file(name):
-        return _detect_file(name)
+        return _detect_file(storage, name)
     if storage.is_dir(name):
         return _detect_folder(storage, name)
     matches = storage.glob(name)
@@ -96,13 +97,14 @@ def _detect(path: str) -> str:
 
 def _detect_matches(storage: FileSystem, matches: Sequence[str], pattern: str) -> str:
     """The format of what a glob matched: of a file with each suffix, and of a folder. Hidden ones are not read either."""
-    inside = dict.fromkeys(m for m in matches if storage.is_dir(m))
+    folders_among = storage.folders(matches)
+    inside = dict.fromkeys(m for m in matches if m in folders_among)
     files = [m for m in matches if m not in inside and not is_hidden(os.path.basename(m))]
     folders = [m for m in inside if not os.path.basename(m).startswith(".")]
     by_suffix: dict[str, str] = {}
     for file in files:
         by_suffix.setdefault(suffix_of(file), file)
-    found = {file: _detect_file(file) for file in list(by_suffix.values())[:_SUFFIXES_LOOKED_AT]}
+    found = {file: _detect_file(storage, file) for file in list(by_suffix.values())[:_SUFFIXES_LOOKED_AT]}
     if folders:
         try:
             found[folders[0]] = _detect_folder(storage, folders[0])
@@ -134,7 +136,7 @@ def _detect_folder(storage: FileSystem, folder: str) -> str:
     if kinds:
         return str(kinds.most_common(1)[0][0])
     if files:
-        return _detect_file(join(folder, files[0]))
+        return _detect_file(storage, join(folder, files[0]))
     visible = [name for name in folders if not name.startswith(".")]
     for name in visible:
         _, inside = storage.entries(join(folder, name))
@@ -144,9 +146,9 @@ def _detect_folder(storage: FileSystem, folder: str) -> str:
     raise FormatError(f"cannot tell the format of {folder}: it holds {held}; {_CHOICES}")
 
 
-def _detect_file(path: str) -> str:
+def _detect_file(storage: FileSystem, path: str) -> str:
     kind = kind_by_suffix(path)
-    _, content = decompressed_head(head(path))
+    _, content = decompressed_head(storage.head(path, HEAD_BYTES))
     if begins_with_record(content):
         return "tfrecords"
     if _is_image(content):

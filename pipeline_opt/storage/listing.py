@@ -43,8 +43,9 @@ def resolve(source: FileSource) -> ResolvedSource:
     found: list[_Found] = []
     class_names: set[str] = set()
     for path in source.paths:
-        files, classes = _expand(source, path)
-        literal = len(files) == 1 and files[0].path == file_system(path)[1]
+        storage, name = file_system(path, source.access)
+        files, classes = _expand(source, storage, name, path)
+        literal = len(files) == 1 and files[0].path == name
         known = {f.path for f in found}
         found += [f for f in files if literal or f.path not in known]
         class_names |= classes
@@ -54,7 +55,7 @@ def resolve(source: FileSource) -> ResolvedSource:
         raise SourceError(
             f"{source.kind}: the file name {odd!r} is not UTF-8, and TensorFlow opens no other; rename it"
         )
-    total = total_bytes(paths)
+    total = total_bytes(paths, source.access)
     if total == 0:
         raise EmptySourceError(f"{source.kind}: every file is empty: {some(paths)}")
     names = tuple(sorted(class_names))
@@ -63,9 +64,8 @@ def resolve(source: FileSource) -> ResolvedSource:
     return ResolvedSource(paths, labels, names, total, _checked_compression(source, paths))
 
 
-def _expand(source: FileSource, path: str) -> tuple[list[_Found], set[str]]:
+def _expand(source: FileSource, storage: FileSystem, name: str, path: str) -> tuple[list[_Found], set[str]]:
     """The files that one path of a source stands for, and the names of their classes."""
-    storage, name = file_system(path)
     if storage.is_file(name):
         return _as_found(source, [name])
     if storage.is_dir(name):
@@ -88,7 +88,7 @@ def _expand_matches(
     source: FileSource, storage: FileSystem, matches: Sequence[str], pattern: str
 ) -> tuple[list[_Found], set[str]]:
     """What a glob matched: its files, else the files in its folders."""
-    folders = {m for m in matches if storage.is_dir(m)}
+    folders = storage.folders(matches)
     files = [m for m in matches if m not in folders and not is_hidden(_base(m))]
     if isinstance(source, Images):
         images = [m for m in files if _is_image_name(_base(m))]
@@ -161,9 +161,9 @@ def _checked_compression(source: FileSource, paths: Sequence[str]) -> str:
     # Fixed-length records may hold anything, so that bytes which look compressed can be the data itself.
     if isinstance(source, FixedLength) and said == "":
         return ""
-    path = next((path for path in paths if head(path)), paths[0])
-    compression = detect_compression([path]) if said == "auto" else said
-    reason = mismatch(path, compression, records=isinstance(source, TFRecords))
+    path = next((path for path in paths if head(path, source.access)), paths[0])
+    compression = detect_compression([path], source.access) if said == "auto" else said
+    reason = mismatch(path, compression, records=isinstance(source, TFRecords), access=source.access)
     if reason:
         raise FormatError(f"{source.kind}: {path} {reason} (compression={said!r})")
     return compression

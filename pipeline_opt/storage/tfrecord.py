@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import CorruptRecordError
 from pipeline_opt.storage.compression import open_decompressed
 
@@ -57,7 +58,7 @@ def begins_with_record(data: bytes) -> bool:
     return len(data) >= _HEADER.size and _length(data[: _HEADER.size]) is not None
 
 
-def read_records(path: str, compression: str = "", count: int = 1) -> list[bytes]:
+def read_records(path: str, compression: str = "", count: int = 1, access: Access = DEFAULT) -> list[bytes]:
     """The first `count` records of a file, or as many as it has; their payloads are not checked.
 
     Raises:
@@ -65,7 +66,7 @@ def read_records(path: str, compression: str = "", count: int = 1) -> list[bytes
     """
     offset = 0
     records: list[bytes] = []
-    with open_decompressed(path, compression) as stream:
+    with open_decompressed(path, compression, access=access) as stream:
         while len(records) < count:
             try:
                 payload = _read_record(stream, keep=True, check=False)
@@ -78,19 +79,22 @@ def read_records(path: str, compression: str = "", count: int = 1) -> list[bytes
     return records
 
 
-def first_corruption(path: str, compression: str = "", at: int | None = None) -> Corruption | None:
+def first_corruption(
+    path: str, compression: str = "", at: int | None = None, access: Access = DEFAULT
+) -> Corruption | None:
     """Find the first damaged record of a file.
 
     Args:
         path: The file.
         compression: `""`, `GZIP` or `ZLIB`.
         at: Look at the record that begins there only, hopping over those before it; None if none begins there.
+        access: How the file is reached.
 
     Returns:
         The damage, or None if there is none.
     """
     offset = 0
-    with open_decompressed(path, compression) as stream:
+    with open_decompressed(path, compression, access=access) as stream:
         while at is None or offset <= at:
             try:
                 wanted = at is None or offset == at
@@ -103,12 +107,12 @@ def first_corruption(path: str, compression: str = "", at: int | None = None) ->
     return None
 
 
-def cut_header(path: str) -> Corruption | None:
+def cut_header(path: str, access: Access = DEFAULT) -> Corruption | None:
     """The header that an uncompressed file ends inside, which TensorFlow takes for the end of the data.
 
     Looks at the end of the file only: None, too, where the last whole record is longer than a megabyte.
     """
-    with open_decompressed(path, "") as stream:
+    with open_decompressed(path, "", access=access) as stream:
         stream.seek(0, os.SEEK_END)
         size = stream.tell()
         for length in _TAILS:

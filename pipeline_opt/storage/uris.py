@@ -1,7 +1,8 @@
-"""URI schemes: which can be opened on this machine, which cannot, and what would help."""
+"""URI schemes: how a path is taken apart, and which schemes TensorFlow and tensorflow-io open on this machine."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from dataclasses import dataclass
@@ -13,19 +14,27 @@ from pipeline_opt.lazy import lazy_module
 tf = lazy_module("tensorflow")
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_TFIO_SCHEMES: Final = ("hdfs", "viewfs", "s3", "az", "http", "https", "oss")
+TFIO_SCHEMES: Final = ("hdfs", "viewfs", "s3", "az", "http", "https", "oss")
 """Schemes that tensorflow-io registers when it is imported."""
-_SHOWN: Final = ("file", "gs", "hdfs", "s3", "az", "http", "https")
 
 
 @dataclass(frozen=True)
 class SchemeStatus:
-    """Whether a URI scheme can be opened here: `reason` says why or why not, `remedy` what would help."""
+    """Whether a URI scheme can be opened here.
+
+    Args:
+        scheme: The scheme.
+        opens: Whether it can be opened; that says nothing about credentials or the network, which show when a path is read.
+        reason: Why, or why not.
+        remedy: What would help where it cannot.
+        via: The client that opens it: `local`, `tf` or `fsspec`; "" where none does.
+    """
 
     scheme: str
     opens: bool
     reason: str
     remedy: str = ""
+    via: str = ""
 
 
 def scheme_of(path: str) -> str:
@@ -44,42 +53,39 @@ def local_path(path: str) -> str | None:
     return rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
 
 
-def schemes() -> tuple[SchemeStatus, ...]:
-    """The schemes that people ask for and those registered here, each with its state. Imports TensorFlow."""
-    registered = set(tf.io.gfile.get_registered_schemes()) - {""}
-    return tuple(scheme_status(s) for s in (*_SHOWN, *sorted(registered - set(_SHOWN))))
-
-
 def scheme_status(scheme: str) -> SchemeStatus:
-    """Whether one scheme can be opened, after loading tensorflow-io where that package provides it.
-
-    That a scheme opens says nothing about credentials or the network: those show when a path is read.
-    """
+    """Whether TensorFlow opens one scheme, after loading tensorflow-io where that package provides it."""
     if scheme == "file":
-        return SchemeStatus(scheme, True, "local files")
-    if scheme in tf.io.gfile.get_registered_schemes():
-        return SchemeStatus(scheme, True, f"registered in TensorFlow {tf.__version__}")
-    if scheme not in _TFIO_SCHEMES:
-        known = ", ".join(sorted({*tf.io.gfile.get_registered_schemes(), *_TFIO_SCHEMES} - {""}))
+        return SchemeStatus(scheme, True, "local files", via="local")
+    if scheme in registered_schemes():
+        return SchemeStatus(scheme, True, f"registered in TensorFlow {tf.__version__}", via="tf")
+    if scheme not in TFIO_SCHEMES:
+        known = ", ".join(sorted({*registered_schemes(), *TFIO_SCHEMES}))
         return SchemeStatus(scheme, False, "no file system of this name is known", f"known schemes: {known}")
     problem = _load_tensorflow_io()
-    if not problem and scheme in tf.io.gfile.get_registered_schemes():
-        return SchemeStatus(scheme, True, "registered by tensorflow-io")
+    if not problem and scheme in registered_schemes():
+        return SchemeStatus(scheme, True, "registered by tensorflow-io", via="tf")
     remedy = "pip install 'pipeline-opt[hdfs]' (tensorflow-io 0.37.1 with TensorFlow 2.17), or copy the data here"
     return SchemeStatus(scheme, False, problem or "tensorflow-io does not register it", remedy)
 
 
+def registered_schemes() -> frozenset[str]:
+    """The schemes that TensorFlow opens now. Imports TensorFlow."""
+    return frozenset(tf.io.gfile.get_registered_schemes()) - {""}
+
+
 def require_scheme(path: str) -> None:
-    """Check that the scheme of `path` can be opened here.
+    """Check that TensorFlow opens the scheme of `path`.
 
     Raises:
-        SchemeError: it cannot; the message has the reason and the remedy.
+        SchemeError: it does not; the message has the reason and the remedy.
     """
     status = scheme_status(scheme_of(path))
     if not status.opens:
         raise SchemeError(f"{status.scheme}:// cannot be opened here ({path}): {status.reason}; {status.remedy}")
 
 
+@functools.cache
 def _load_tensorflow_io() -> str:
     """Import tensorflow-io, which registers its schemes; return what went wrong, or nothing."""
     try:

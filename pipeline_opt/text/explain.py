@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from pipeline_opt.access import Access
 from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
@@ -82,7 +83,9 @@ def knob_texts(item: Source | Stage) -> Iterator[tuple[str, str]]:
         yield "value", _structure(item.value)
     for field in told(item):
         value = getattr(item, field.name)
-        if isinstance(value, Function):
+        if isinstance(value, Access):
+            yield from ((name, describe(setting)) for name, setting in value.settings().items())
+        elif isinstance(value, Function):
             yield field.name, _function_text(value)
         elif field.name == "num_parallel_calls" and value is None:
             yield field.name, "sequential"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.functions import Function
 from pipeline_opt.plan import Plan
 from pipeline_opt.sources import OpaqueDataset, Source
@@ -50,6 +51,8 @@ class _Writer:
                 self._array(np.asarray(value))
             case Plan() | Stage() | Source():
                 self._fields(value)
+            case Access():
+                self.write(value.told())
             case Function():
                 self._all((value.ref, dict(value.arguments), value.call))
             case tuple() | list():
@@ -76,7 +79,8 @@ class _Writer:
             spec = None if value.factory is not None else getattr(value.dataset, "element_spec", None)
             self._all((str(spec), value.factory))
             return
-        fields = (field.name for field in dataclasses.fields(value) if field.compare)
+        # A plan that says nothing of access has the fingerprint that it had before plans could.
+        fields = (f.name for f in dataclasses.fields(value) if f.compare and not _is_unsaid(getattr(value, f.name)))
         self._all(part for name in fields for part in (name, getattr(value, name)))
 
     def _array(self, value: np.ndarray[Any, Any]) -> None:
@@ -113,6 +117,10 @@ class _Writer:
         self._functions.append(function)
         closure = [_content(cell) for cell in function.__closure__ or ()]
         self._all((function.__code__, function.__defaults__, function.__kwdefaults__, closure, dict(_used(function))))
+
+
+def _is_unsaid(value: Any) -> bool:
+    return isinstance(value, Access) and value == DEFAULT
 
 
 def _content(cell: Any) -> Any:

@@ -8,6 +8,9 @@ The form of a file:
     kind = "tfrecords"
     paths = ["data/*.tfrecord"]
 
+    [source.access]
+    via = "fsspec"
+
     [stages.decode]
     kind = "map"
     function = "package.module:decode"
@@ -28,6 +31,7 @@ from typing import Any, Final
 
 import tomli_w
 
+from pipeline_opt.access import Access
 from pipeline_opt.errors import FunctionError, PlanError
 from pipeline_opt.functions import Function
 from pipeline_opt.names import implied_kind, inner_prefix
@@ -88,7 +92,10 @@ def _arguments(item: Source | Stage, where: str) -> dict[str, Any]:
     bound: Mapping[str, Any] = {}
     for field in told(item):
         value = getattr(item, field.name)
-        if isinstance(value, Function):
+        if isinstance(value, Access):
+            settings = value.settings().items()
+            table[field.name] = {name: toml_value(setting, f"{where}: access: {name}") for name, setting in settings}
+        elif isinstance(value, Function):
             table[field.name] = _reference(value, where)
             bound = dict(value.arguments)
         else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
+from pipeline_opt.access import Access
 from pipeline_opt.errors import ConfigError, PlanError
 from pipeline_opt.functions import Function, bind
 from pipeline_opt.names import implied_kind, nearest_name
@@ -162,6 +163,8 @@ def _argument(field: dataclasses.Field[Any], hint: Any, given: Any, bound: Mappi
         valid = "a whole number, " + " or ".join(f"{word!r}" for word in words)
     else:
         valid = _valid(hint)
+    if hint is Access:
+        return _access(_table(given, f"{where}: access"), where)
     value = _plain(given, f"{where}: {field.name}")
     if field.name == "paths" and isinstance(value, str):
         value = [value]
@@ -174,6 +177,14 @@ def _argument(field: dataclasses.Field[Any], hint: Any, given: Any, bound: Mappi
         return Function(Function.of(value).ref, bind(arguments))
     except PlanError as error:
         raise ConfigError(f"{where}: {field.name}: {error}") from error
+
+
+def _access(table: Mapping[str, Any], where: str) -> Access:
+    _require_known(table, [field.name for field in dataclasses.fields(Access)], f"{where}: access", "setting")
+    try:
+        return Access(**{name: _plain(value, f"{where}: access: {name}") for name, value in table.items()})
+    except PlanError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _plain(value: Any, where: str) -> Any:
