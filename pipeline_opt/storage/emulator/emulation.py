@@ -61,9 +61,7 @@ class Emulation:
     def __enter__(self) -> Self:
         self._log = None if self._log_path is None else _opened(self._log_path)
         try:
-            buckets = {name: str(folder) for name, folder in self._folders.items()}
-            settings = {"buckets": buckets, "shape": dataclasses.asdict(self._shape), **self._settings}
-            self._server = ServerProcess(settings, self._take)
+            self._server = self._serve({"shape": dataclasses.asdict(self._shape), **self._settings})
             self._environment = Environment(self.variables)
         except BaseException:
             self._close()
@@ -76,6 +74,11 @@ class Emulation:
         if self._environment is not None:
             self._environment.restore()
         self._close()
+
+    def _serve(self, settings: dict[str, Any]) -> ServerProcess:
+        """Start the server that makes requests meet the shape."""
+        buckets = {name: str(folder) for name, folder in self._folders.items()}
+        return ServerProcess({"buckets": buckets, **settings}, self._take)
 
     @property
     def uri(self) -> str:

@@ -29,18 +29,24 @@ class ServerProcess:
     """A server that runs until `end`, or until this process does, however that ends.
 
     Args:
-        settings: Plain data: buckets, shape, seed, read_only.
+        settings: Plain data: shape, seed, and what the server serves.
         take: Is given every entry of its journal, on a thread of its own.
+        module: The server, to be run by `python -m`.
 
     Raises:
         SourceError: The server does not start.
 
     Attributes:
         port: On the loopback interface.
-        bundle: The file with the certificate that clients have to trust.
+        bundle: The file with the certificate that clients have to trust; none where the server needs none.
     """
 
-    def __init__(self, settings: dict[str, Any], take: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        take: Callable[[Exchange], None],
+        module: str = "pipeline_opt.storage.emulator",
+    ) -> None:
         self._take = take
         self._heard = threading.Condition()
         self._ready: dict[str, Any] = {}
@@ -50,7 +56,7 @@ class ServerProcess:
         self._line, theirs = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the server
         with theirs:
-            self._process = _start(theirs, self._said)
+            self._process = _start(module, theirs, self._said)
         self._listener = threading.Thread(target=self._listen, name="pipeline-opt-emulator", daemon=True)
         self._listener.start()
         try:
@@ -60,7 +66,7 @@ class ServerProcess:
             self.end()
             raise
         self.port: int = self._ready["port"]
-        self.bundle = Path(self._ready["bundle"])
+        self.bundle = Path(self._ready.get("bundle", os.devnull))
 
     def ask(self, **message: Any) -> None:
         """Send a message, and return once the server has obeyed and all entries before that are here.
@@ -86,7 +92,7 @@ class ServerProcess:
         self._listener.join()
         self._line.close()
         self._said.close()
-        if self._ready:
+        if "bundle" in self._ready:
             shutil.rmtree(Path(self._ready["bundle"]).parent, ignore_errors=True)
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -129,11 +135,11 @@ class ServerProcess:
             self._heard.notify_all()
 
 
-def _start(line: socket.socket, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(module: str, line: socket.socket, said: IO[bytes]) -> subprocess.Popen[bytes]:
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         # -P: a file beside the user's script must not stand for a module of Python's.
-        [sys.executable, "-P", "-m", "pipeline_opt.storage.emulator", str(line.fileno())],
+        [sys.executable, "-P", "-m", module, str(line.fileno())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=said,

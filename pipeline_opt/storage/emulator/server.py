@@ -82,7 +82,7 @@ def serve(control: Control) -> None:
             site = _site(settings, scratch, control)
             threading.Thread(target=_accept, args=(listener, site), daemon=True).start()
             control.tell(ready={"port": listener.getsockname()[1], "bundle": str(scratch / "ca.pem")})
-            _obey(control, site, settings["parent"])
+            obey(control, site.conditions, site.journal, settings["parent"])
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -114,9 +114,10 @@ def _accept(listener: socket.socket, site: Site) -> None:
         threading.Thread(target=Connection(connection, site).serve, daemon=True).start()
 
 
-def _obey(control: Control, site: Site, parent: int) -> None:
+def obey(control: Control, conditions: Conditions, journal: Journal, parent: int) -> None:
+    """Do what the parent says, until it ends or says that this is the end."""
     while (message := control.hear(parent)) is not None and not message.get("end"):
         if "shape" in message:
-            site.conditions.change(shape_from_json(message["shape"]))
-        site.journal.settle()
+            conditions.change(shape_from_json(message["shape"]))
+        journal.settle()
         control.tell(done=message["number"])
