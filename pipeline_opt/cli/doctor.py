@@ -5,26 +5,35 @@ from __future__ import annotations
 import dataclasses
 import platform
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from pipeline_opt.access import ROUTES, Access
 from pipeline_opt.build.runtime import devices, tensorflow_version
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output, progress_bar
 from pipeline_opt.cli.exits import ExitCode
 from pipeline_opt.cli.outputs import RUNS, JsonFile
 from pipeline_opt.cli.startup import load_tensorflow
+from pipeline_opt.cli.storage_lines import show_checked, show_findings, show_schemes
 from pipeline_opt.errors import PipelineOptError
 from pipeline_opt.machine import Machine, machine
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.profiler.profile import profile
 from pipeline_opt.reports import units
 from pipeline_opt.storage import SchemeStatus, schemes
+from pipeline_opt.storage.checkup import Checked, as_dict, checkup
+from pipeline_opt.storage.preflight import Finding
+from pipeline_opt.storage.surroundings import surroundings
 from pipeline_opt.summary import SCHEMA
 from pipeline_opt.version import VERSION
 
-EXAMPLES: Final = ("pipeline-opt doctor", "pipeline-opt doctor --json - | jq .schemes")
+EXAMPLES: Final = (
+    "pipeline-opt doctor",
+    "pipeline-opt doctor --json - | jq .schemes",
+    "pipeline-opt doctor gs://bucket/train-* hdfs://namenode:9000/data",
+)
 
 ELEMENTS: Final = 2000
 CHECK_S: Final = 1.0
@@ -43,24 +52,58 @@ class Check(NamedTuple):
     detail: str
 
 
-def run(force: o.Force = False, json_file: o.Json = None) -> None:
+def run(
+    uris: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[URI]...", help="Check these and nothing else, each down to its first byte."),
+    ] = None,
+    via: Annotated[
+        str, typer.Option("--via", metavar="CLIENT", help=f"The client that has to open the URIs: {', '.join(ROUTES)}.")
+    ] = "auto",
+    force: o.Force = False,
+    json_file: o.Json = None,
+) -> None:
     """Say what works on this machine, and what would help.
 
     TensorFlow, storage schemes, cores and memory, accelerators, and the profiler itself, with which a small pipeline is
-    run for a second. With --json: schema, versions, machine, accelerators, schemes (scheme, opens, reason, remedy),
-    checks (name, works, detail) and advice. Exit code 3 if the profiler does not work.
+    run for a second. With --json: schema, versions, machine, accelerators, schemes (scheme, opens, reason, remedy, via),
+    storage (step, works, detail, remedy), checks (name, works, detail) and advice. Exit code 3 if the profiler does not
+    work.
+
+    With URIs: each is looked at as a pipeline would, within seconds: client, network, credentials, bucket or NameNode,
+    listing, first byte. With --json: uris (uri, opens, seconds, findings). Exit code 2 if one does not open.
     """
+    access = Access(via=via)
     json_out = JsonFile(json_file, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
     load_tensorflow()
+    versions = {"pipeline_opt": VERSION, "tensorflow": tensorflow_version(), "python": platform.python_version()}
+    if uris:
+        _check_uris(output, json_out, versions, uris, access)
+    else:
+        _check_machine(output, json_out, versions)
+
+
+def _check_uris(output: Output, json_out: JsonFile, versions: dict[str, str], uris: list[str], access: Access) -> None:
+    checked: list[Checked] = []
+    for uri in uris:
+        with progress_bar(f"Checking {uri}"):
+            checked.append(checkup(uri, access))
+        show_checked(output, checked[-1])
+    json_out.write({"schema": SCHEMA, "versions": versions, "uris": [as_dict(each) for each in checked]})
+    if not all(each.opens for each in checked):
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def _check_machine(output: Output, json_out: JsonFile, versions: dict[str, str]) -> None:
     found = tuple(name for name in devices() if not name.startswith("CPU"))
     here = machine(RUNS, found)
-    opened = schemes()
+    with progress_bar("Looking at storage"):
+        opened, around = schemes(), surroundings()
     with progress_bar("Checking the profiler"):
         checks = self_check()
     advice = advise(here, opened, checks)
-    versions = {"pipeline_opt": VERSION, "tensorflow": tensorflow_version(), "python": platform.python_version()}
-    _show(output, versions, here, opened, checks, advice)
+    _show(output, versions, here, opened, around, checks, advice)
     json_out.write(
         {
             "schema": SCHEMA,
@@ -68,6 +111,10 @@ def run(force: o.Force = False, json_file: o.Json = None) -> None:
             "machine": {**dataclasses.asdict(here), "accelerators": list(found)},
             "accelerators": list(found),
             "schemes": [dataclasses.asdict(status) for status in opened],
+            "storage": [
+                {"step": each.step, "works": each.works, "detail": each.detail, "remedy": each.remedy}
+                for each in around
+            ],
             "checks": [check._asdict() for check in checks],
             "advice": list(advice),
         }
@@ -127,6 +174,7 @@ def _show(
     versions: dict[str, str],
     here: Machine,
     opened: tuple[SchemeStatus, ...],
+    around: tuple[Finding, ...],
     checks: tuple[Check, ...],
     advice: tuple[str, ...],
 ) -> None:
@@ -140,9 +188,9 @@ def _show(
     for name, value in facts.items():
         output.line(f"{name:<18}{value}")
     output.line()
-    for status in opened:
-        name, verdict = f"{status.scheme}://", "opens" if status.opens else "no"
-        output.line(f"{name:<18}{verdict:<7}{status.reason}")
+    show_schemes(output, opened)
+    output.line()
+    show_findings(output, around)
     output.line()
     for check in checks:
         output.line(f"{check.name:<18}{'works' if check.works else 'FAILS':<7}{check.detail}")

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.build.runtime import devices
 from pipeline_opt.cli.console import progress_bar
 from pipeline_opt.errors import UsageError
+from pipeline_opt.storage import gcs
 
 _NOISE: Final = re.compile(
     r"All log messages before absl::InitializeLog"
@@ -25,13 +27,17 @@ _NOISE: Final = re.compile(
 """Lines that say nothing of the user's pipeline: information, and errors about accelerators that are not there."""
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(access: Access = DEFAULT) -> None:
     """Import TensorFlow and find its devices, which is when it prints most; whatever looks like an error is kept.
+
+    Args:
+        access: What its GCS client is to do: it takes its settings now.
 
     Raises:
         UsageError: It does not load.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    gcs.apply(access)
     if "tensorflow" in sys.modules:
         return
     try:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import MissingPathError, SourceError
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.storage import gcs, preflight
 from pipeline_opt.storage.fsspec_files import FsspecFiles
 from pipeline_opt.storage.routes import route
 from pipeline_opt.storage.uris import local_path, scheme_of
@@ -175,11 +176,17 @@ def file_system(path: str, access: Access = DEFAULT) -> tuple[FileSystem, str]:
 
     Raises:
         SchemeError: the path's scheme cannot be opened on this machine, or not by the client that `access` asks for.
+        SourceError: its storage cannot be reached, does not exist, or may not be read; within seconds.
     """
     local = local_path(path)
     if local is not None:
         return LocalFiles(), os.path.expanduser(local)
-    return (FsspecFiles(path, access) if route(path, access) == "fsspec" else RemoteFiles()), path
+    if scheme_of(path) == "gs":
+        # Asking for the route loads TensorFlow, whose client takes its settings then.
+        gcs.apply(access)
+    client = route(path, access)
+    preflight.require(path, client)
+    return (FsspecFiles(path, access) if client == "fsspec" else RemoteFiles()), path
 
 
 def total_bytes(paths: Sequence[str], access: Access = DEFAULT) -> int | None:

@@ -6,12 +6,11 @@ cannot be known is left to the client.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline_opt.access import DEFAULT, Access
-from pipeline_opt.storage import gcs
 from pipeline_opt.storage.preflight.bucket import bucket_findings
 from pipeline_opt.storage.preflight.finding import Finding, failed
 from pipeline_opt.storage.preflight.libhdfs import libhdfs_findings
@@ -21,7 +20,7 @@ from pipeline_opt.storage.uris import scheme_of
 __all__ = ["Finding", "failed", "findings", "forget", "require"]
 
 _HADOOP: Final = ("hdfs", "viewfs")
-_passed: set[tuple[str, str, str]] = set()
+_passed: set[tuple[str, str, str, str]] = set()
 _lock: Final = threading.Lock()
 
 
@@ -44,18 +43,14 @@ def findings(uri: str, route: str = "tf") -> Iterator[Finding]:
             yield from name_node_findings(uri)
 
 
-def require(uri: str, route: str = "tf", access: Access = DEFAULT) -> None:
-    """Check that the storage of a URI can be reached, once for each store and process.
-
-    Before TensorFlow is loaded, this also sets what its GCS client is to do: see `storage.gcs`.
+def require(uri: str, route: str = "tf") -> None:
+    """Check that the storage of a URI can be reached, once for each store, proxy and process.
 
     Raises:
         SourceError: It cannot; names what is missing and the remedy. Within seconds.
     """
-    scheme = scheme_of(uri)
-    if scheme == "gs" and route == "tf":
-        gcs.apply(access)
-    store = (scheme, uri.split("://", 1)[-1].partition("/")[0], route)
+    proxy = os.environ.get("https_proxy", "")
+    store = (scheme_of(uri), uri.split("://", 1)[-1].partition("/")[0], route, proxy)
     if store in _passed:
         return
     problem = failed(findings(uri, route))

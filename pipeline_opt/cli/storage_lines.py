@@ -1,0 +1,37 @@
+"""What `doctor` says of storage: schemes, what they need here, and URIs one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from pipeline_opt.cli.console import Output
+from pipeline_opt.storage import SchemeStatus
+from pipeline_opt.storage.checkup import Checked
+from pipeline_opt.storage.preflight import Finding
+
+WORDS: Final = {True: "yes", False: "NO", None: "?"}
+"""How a finding shows; what cannot be known is left to the client."""
+
+
+def show_schemes(output: Output, opened: Iterable[SchemeStatus]) -> None:
+    """A line for each scheme: whether it opens, and by which client or why not."""
+    for status in opened:
+        name, verdict = f"{status.scheme}://", "opens" if status.opens else "no"
+        output.line(f"{name:<18}{verdict:<7}{status.reason}")
+
+
+def show_findings(output: Output, findings: Iterable[Finding]) -> None:
+    """A line for each thing that is there or not, with the remedy below it."""
+    for finding in findings:
+        output.line(f"{finding.step:<18}{WORDS[finding.works]:<7}{finding.detail}")
+        if finding.remedy and finding.works is not True:
+            output.line(f"{'':<25}-> {finding.remedy}")
+
+
+def show_checked(output: Output, checked: Checked) -> None:
+    """A URI with its steps and the verdict."""
+    verdict = "opens" if checked.opens else "DOES NOT OPEN"
+    output.line(f"{checked.uri}: {verdict} ({checked.seconds:.1f} s)")
+    show_findings(output, checked.findings)
+    output.line()
