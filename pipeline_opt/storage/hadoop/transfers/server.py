@@ -1,0 +1,54 @@
+"""The process that passes transfers on; it ends with the one that started it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from typing import Any, Final
+
+from pipeline_opt.storage.emulator.conditions import Conditions
+from pipeline_opt.storage.emulator.journal import Exchange, Journal
+from pipeline_opt.storage.emulator.pacing import Meter, PatientClock
+from pipeline_opt.storage.emulator.server import Control, obey, shape_from_json
+from pipeline_opt.storage.hadoop.transfers.relay import Relay, Site
+
+_SWITCH_S: Final = 1e-3
+
+
+def serve(control: Control) -> None:
+    """Pass on what the parent's first message says, until the parent ends or says so."""
+    settings = control.hear(None)
+    if settings is None:
+        return
+    sys.setswitchinterval(_SWITCH_S)
+    with socket.create_server((settings["host"], settings["port"]), backlog=1024) as listener:
+        site = _site(settings, control)
+        threading.Thread(target=_accept, args=(listener, site), daemon=True).start()
+        control.tell(ready={"port": settings["port"]})
+        obey(control, site.conditions, site.journal, settings["parent"])
+
+
+def _site(settings: dict[str, Any], control: Control) -> Site:
+    clock = PatientClock()
+
+    def write(exchange: Exchange) -> None:
+        control.tell(exchange=exchange)
+
+    return Site(
+        behind=(settings["behind"], settings["port"]),
+        uri=settings["uri"],
+        conditions=Conditions(shape_from_json(settings["shape"]), settings["seed"]),
+        meter=Meter(clock),
+        journal=Journal(write),
+        clock=clock,
+    )
+
+
+def _accept(listener: socket.socket, site: Site) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=Relay(client, site).serve, daemon=True).start()
