@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_opt.access import Access
+from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import PlanWarning
-from pipeline_opt.storage import gcs
+from pipeline_opt.plan import Plan
+from pipeline_opt.sources import TFRecords
+from pipeline_opt.stages import Batch, Prefetch
+from pipeline_opt.storage import gcs, resolve
 
 DEAD_PROXY = "http://127.0.0.1:9"
 """Nobody listens on the discard port."""
@@ -55,7 +62,7 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in (gcs.BLOCK_MB, *gcs.STOCK):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(gcs, "_is_loaded", lambda: True)
@@ -118,3 +125,17 @@ except tf.errors.OpError as error:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_plan_whose_settings_are_not_in_force_is_built_with_a_warning(records: Path) -> None:
+    resolved = resolve(TFRecords(paths=(str(records),)))
+    plan = Plan(
+        TFRecords(paths=("gs://bucket/data",), access=Access(block_bytes=1 << 20)), (Batch(batch_size=2), Prefetch())
+    )
+    with pytest.warns(PlanWarning, match=r"^tfrecords: .*set GCS_READ_CACHE_BLOCK_SIZE_MB=1 in the environment"):
+        build(plan, resolve=lambda _: resolved)
+    quiet = dataclasses.replace(plan, source=TFRecords(paths=("gs://bucket/data",)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PlanWarning)
+        build(quiet, resolve=lambda _: resolved)

@@ -10,8 +10,8 @@ from pipeline_opt.storage import SchemeStatus
 from pipeline_opt.storage.checkup import Checked
 from pipeline_opt.storage.preflight import Finding
 
-WORDS: Final = {True: "yes", False: "NO", None: "?"}
-"""How a finding shows; what cannot be known is left to the client."""
+WORDS: Final = {True: "yes", False: "NO", None: "-"}
+"""How a finding shows: what is not needed, or cannot be known, is neither."""
 
 
 def show_schemes(output: Output, opened: Iterable[SchemeStatus]) -> None:

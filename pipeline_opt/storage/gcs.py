@@ -115,7 +115,7 @@ def warn_of_differences(access: Access, where: str) -> None:
             f"plan was built, so that they are not in force; set {assignments} in the environment before "
             "`import tensorflow`",
             PlanWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
