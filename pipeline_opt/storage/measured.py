@@ -81,6 +81,7 @@ class StorageProfile:
         created: When, in ISO 8601.
         cold: Time to the first byte on a new connection.
         warm: The same on a connection that has been used.
+        client_s: CPU time that the client needs for itself at every request; it is not in `cold` and `warm`.
         stat: Time to ask for a file's size.
         listing_s: Time to list what was probed; `listed` is how many files that gave.
         files: Files that the URI stands for, with their sizes in all in `bytes`.
@@ -101,6 +102,7 @@ class StorageProfile:
     created: str
     cold: Latency = Latency()
     warm: Latency = Latency()
+    client_s: float = 0.0
     stat: Latency = Latency()
     listing_s: float | None = None
     listed: int | None = None

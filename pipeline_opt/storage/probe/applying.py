@@ -41,9 +41,8 @@ def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
     knobs = _knobs(advice, plan, one_by_one=one_by_one)
     reader = plan.reader
     changed = plan.replace(reader.name, **knobs) if reader else plan.with_stages((Interleave(**knobs), *plan.stages))
-    if isinstance(plan.source, Images):
-        changed = _with_threads(changed, advice.private_threadpool_size)
-    return _prefetching(changed, advice.prefetch)
+    changed = _prefetching(changed, advice.prefetch)
+    return _with_threads(changed, advice.private_threadpool_size) if isinstance(plan.source, Images) else changed
 
 
 def order_is_free(plan: Plan) -> bool:

@@ -13,7 +13,13 @@ class File(NamedTuple):
 
 
 class Connection(Protocol):
-    """A way to a storage on which requests are made one after another."""
+    """A way to a storage on which requests are made one after another.
+
+    Attributes:
+        own_s: Seconds of the last request in which the client was busy with itself before it asked, as far as it can tell.
+    """
+
+    own_s: float
 
     def read(self, path: str, offset: int, count: int) -> int:
         """Ask for `count` bytes from `offset` on, in one request; how many came."""

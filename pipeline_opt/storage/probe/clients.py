@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from pipeline_opt.access import ROUTES, Access
-from pipeline_opt.errors import UsageError
+from pipeline_opt.access import Access
 from pipeline_opt.storage.probe.client import Client
+from pipeline_opt.storage.probe.fsspec_client import FsspecClient
 from pipeline_opt.storage.probe.gfile_client import GFileClient
 from pipeline_opt.storage.probe.local_client import LocalClient
-from pipeline_opt.storage.uris import local_path
+from pipeline_opt.storage.routes import route
 
 
-def client_of(uri: str, access: Access, via: str = "auto") -> Client:
+def client_of(uri: str, access: Access) -> Client:
     """The client for a URI.
 
     Args:
         uri: Files.
         access: How they are reached.
-        via: One of `ROUTES`; `auto` leaves it to `access`.
 
     Raises:
-        UsageError: There is no such route.
-        SchemeError: The URI cannot be opened so.
+        SchemeError: The URI cannot be opened so; says what would help.
     """
-    route = access.via if via == "auto" else via
-    if route not in ROUTES:
-        raise UsageError(f"via={via!r} is not valid; valid: {', '.join(ROUTES)}")
-    if route == "auto" and local_path(uri) is not None:
+    by = route(uri, access)
+    if by == "local":
         return LocalClient()
-    return GFileClient(uri)
+    return FsspecClient(uri, access) if by == "fsspec" else GFileClient(uri)

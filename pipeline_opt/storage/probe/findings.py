@@ -28,6 +28,7 @@ class Findings:
     stats: list[float] = field(default_factory=list)
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
     sizes: dict[int, list[float]] = field(default_factory=dict)
     stream_bytes_per_s: float | None = None
     streams: dict[int, StreamRate] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Findings:
             created=self.created,
             cold=_latency(self.cold, self.client.cold_reason),
             warm=_latency(self.warm, self.client.warm_reason),
+            client_s=median(self.own) if any(self.own) else 0.0,
             stat=_latency(self.stats, ""),
             listing_s=self.listing_s,
             listed=self.listed,

@@ -15,11 +15,12 @@ from pipeline_opt.storage.uris import scheme_of
 fsspec = lazy_module("fsspec")
 
 
-@dataclass(frozen=True)
+@dataclass
 class FsspecConnection:
     """One instance of a file system, with the connections that it keeps; several threads may use it."""
 
     system: Any
+    own_s: float = 0.0
 
     def read(self, path: str, offset: int, count: int) -> int:
         """Read a range of a file in one request."""

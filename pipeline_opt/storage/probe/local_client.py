@@ -17,11 +17,12 @@ DROPS: Final = hasattr(os, "posix_fadvise")
 """Whether the system lets a process drop the cached pages of a file, which takes no rights."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalConnection:
     """Reads with `pread`, after dropping the file's pages from the cache where `drop` says so."""
 
     drop: bool
+    own_s: float = 0.0
 
     def read(self, path: str, offset: int, count: int) -> int:
         """Read a range of a file."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from statistics import median
 from typing import Final
 
-from pipeline_opt.access import Access
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.bounds import MOST_PARALLEL, counts, is_count
 from pipeline_opt.clock import Clock, SystemClock
 from pipeline_opt.errors import EmptySourceError, PipelineOptError, SourceError, UsageError
@@ -28,8 +29,11 @@ STREAMS: Final = 64
 LONGEST_HANG_S: Final = 10.0
 """How long a request may take to end once its phase is over."""
 
-SHARES: Final = {"stat": 0.08, "cold": 0.12, "warm": 0.12, "sizes": 0.2}
+SHARES: Final = {"stat": 0.06, "cold": 0.1, "warm": 0.1, "sizes": 0.22}
 """Of the seconds; the streams have what is left."""
+
+OWN: Final = 0.05
+"""Of the time to first byte: what a client needs for itself above that is told."""
 
 Progress = Callable[[float, str], object]
 """Takes the share done, 0 to 1, and what is being measured."""
@@ -53,7 +57,7 @@ def probe(
 
     Args:
         uri: Files, as a pipeline takes them: a file, a folder, a glob.
-        via: One of `access.ROUTES`.
+        via: One of `access.ROUTES`; `auto` leaves it to `access`.
         seconds: No request begins after so many.
         max_bytes: Nor any that would read more than so many in all.
         streams: How many to try at the most.
@@ -70,7 +74,8 @@ def probe(
     _require(is_count(max_bytes, 1, 1 << 50), "max_bytes", max_bytes, counts(1, 1 << 50))
     _require(is_count(streams, 1, MOST_PARALLEL), "streams", streams, counts(1, MOST_PARALLEL))
     clock = clock or SystemClock()
-    client = client or client_of(uri, access or Access(via=via), via)
+    reached = access or DEFAULT
+    client = client or client_of(uri, reached if via == "auto" else dataclasses.replace(reached, via=via))
     budget = Budget(clock, seconds, max_bytes)
     findings = Findings(uri, client, datetime.now(UTC).isoformat(timespec="seconds"))
     probing = _Probing(client, clock, budget, findings, on_progress or (lambda _share, _said: None))
@@ -151,8 +156,11 @@ class _Probing:
     def _latencies(self, targets: Targets) -> None:
         requests = phases.Requests(self.clock, self.budget, self.findings)
         cold = partial(phases.measure_latency, self.client.cold, targets, requests, self.findings.cold)
+        share = SHARES["cold"] + SHARES["warm"] * bool(self.client.warm_reason)
         if not self.client.cold_reason:
-            self._phase("time to first byte, cold", SHARES["cold"], cold)
+            self._phase("time to first byte, cold", share, cold)
+        if self.findings.own and median(self.findings.own) > OWN * median(self.findings.cold):
+            self.findings.note("own", _own_note(self.client.block_bytes or 0, median(self.findings.own)))
         if not self.client.warm_reason:
             kept = self.client.warm()
             # The first request on it makes the connection.
@@ -170,6 +178,7 @@ class _Probing:
             targets,
             requests,
             self.findings.sizes,
+            block=self.client.block_bytes,
             left_s=lambda: max(0.0, until - self.clock.now()),
         )
         self._phase("request sizes", SHARES["sizes"], measure)
@@ -218,6 +227,13 @@ class _Probing:
         if failed:
             return SourceError(f"{self.findings.uri}: no file can be asked for: {failed}")
         return EmptySourceError(f"{self.findings.uri}: every file is empty")
+
+
+def _own_note(block: int, own_s: float) -> str:
+    return (
+        f"the client clears {block / (1 << 20):.0f} MiB of memory for every file that it opens, {1e3 * own_s:.0f} ms of a "
+        "core: that is not in the time to the first byte; a smaller block_bytes saves it"
+    )
 
 
 def _require(holds: bool, name: str, value: object, valid: str) -> None:

@@ -71,8 +71,8 @@ class Reading:
         return bytes_per_s / self.file_bytes * self.file_s
 
     def with_files(self, file_bytes: float) -> Reading:
-        """The same storage with files of another size, in requests of up to 64 MiB."""
-        return dataclasses.replace(self, file_bytes=file_bytes, block_bytes=min(file_bytes, 64 << 20))
+        """The same storage with files of another size, in requests of up to 16 MiB."""
+        return dataclasses.replace(self, file_bytes=file_bytes, block_bytes=min(file_bytes, 16 << 20))
 
     def rate_of(self, streams: float) -> float:
         """What so many streams move together."""

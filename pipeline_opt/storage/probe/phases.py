@@ -21,7 +21,7 @@ SIZES: Final = tuple(1 << power for power in (16, 18, 20, 22, 24))
 """64 KiB to 16 MiB."""
 
 MOST_REPEATS: Final = 24
-LONGEST_REQUEST: Final = 0.2
+LONGEST_REQUEST: Final = 0.3
 """Of a phase: a request that would take more is not made."""
 
 FEW: Final = 3
@@ -44,14 +44,21 @@ class Requests:
         self._findings = findings
         self._failed = 0
 
-    def time(self, connect: Callable[[], Connection], part: Range) -> float | None:
-        """Seconds that a request took, a connection for it included; None if it failed or there is no budget left."""
+    def time(self, connect: Callable[[], Connection], part: Range, *, alone: bool = False) -> float | None:
+        """Seconds that a request took, a connection for it included; None if it failed or there is no budget left.
+
+        Args:
+            connect: Gives the connection.
+            part: What to ask for.
+            alone: Whether what the client was busy with itself is left out; the findings get it.
+        """
         if not self._budget.take(part.length):
             self._findings.note("bytes", "the limit in bytes was reached: what came after that is missing")
             return None
         begun = self._clock.now()
         try:
-            got = connect().read(*part)
+            connection = connect()
+            got = connection.read(*part)
             if got < part.length:
                 raise OSError(f"{got} of {part.length} bytes came")
         except Exception as error:
@@ -61,7 +68,11 @@ class Requests:
                 raise FailingError from error
             return None
         self._failed = 0
-        return self._clock.now() - begun
+        taken = self._clock.now() - begun
+        if not alone:
+            return taken
+        self._findings.own.append(connection.own_s)
+        return max(0.0, taken - connection.own_s)
 
 
 def measure_stats(client: Client, files: Sequence[File], clock: Clock, findings: Findings, stopped: Stopped) -> None:
@@ -85,7 +96,7 @@ def measure_latency(
 ) -> None:
     """Time requests for a byte."""
     while not stopped() and len(samples) < MOST_LATENCIES:
-        taken = requests.time(connect, targets.draw(1))
+        taken = requests.time(connect, targets.draw(1), alone=True)
         if taken is not None:
             samples.append(taken)
 
@@ -96,10 +107,14 @@ def measure_sizes(
     requests: Requests,
     samples: dict[int, list[float]],
     stopped: Stopped,
+    block: int | None,
     left_s: Callable[[], float],
 ) -> None:
-    """Time requests of several sizes in turn, the largest and the smallest most often: rates come from those two."""
-    sizes = ladder(targets.largest)
+    """Time requests of several sizes in turn, the largest and the smallest most often: rates come from those two.
+
+    None is larger than the client's block.
+    """
+    sizes = ladder(targets.largest if block is None else min(targets.largest, block))
     phase_s = left_s()
     for size in list(sizes):
         # Each step is four times the one before: what that took says whether this one has room.

@@ -22,7 +22,7 @@ MOST_FAILED: Final = 8
 PAUSE_S: Final = 0.05
 """After a failure, so that errors that come at once do not become thousands."""
 
-REQUEST_S: Final = 0.3
+REQUEST_S: Final = 0.2
 """About how long the transfer of one request is to take: then windows of some seconds hold several."""
 
 PASSES: Final = 3
@@ -176,7 +176,7 @@ def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate |
     """What was moved while every stream was at work, requests that reach out of that window by their share.
 
     The window begins when the slowest stream has its first request behind it and ends when the first stream ends: neither
-    the start of all at once nor stragglers count. Where streams made too few requests for that, all of the time counts.
+    the start of all at once nor stragglers count. Where streams made too few requests for that, each counts for its own time.
 
     Args:
         done: The requests of each stream.
@@ -188,12 +188,21 @@ def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate |
     begun, ended = min(each[0].begun_s for each in working), max(each[-1].ended_s for each in working)
     start, end = max(each[0].ended_s for each in working), min(each[-1].ended_s for each in working)
     if end - start < LEAST_WINDOW * (ended - begun):
-        start, end = begun, ended
-    if end <= start:
-        return None
+        return _each_alone(working, len(done), errors)
     parts = [(request, _overlap(request, start, end)) for requests in working for request in requests]
     moved = sum(request.bytes * part for request, part in parts)
     return StreamRate(len(done), moved / (end - start), end - start, int(moved), errors, sum(p > 0 for _, p in parts))
+
+
+def _each_alone(working: Sequence[Sequence[Done]], streams: int, errors: int) -> StreamRate | None:
+    """The sum of what each stream moved a second while it had requests."""
+    moved = [sum(request.bytes for request in requests) for requests in working]
+    took = [requests[-1].ended_s - requests[0].begun_s for requests in working]
+    if not all(seconds > 0 for seconds in took):
+        return None
+    rate = sum(count / seconds for count, seconds in zip(moved, took, strict=True))
+    seconds = sum(moved) / rate if rate else max(took)
+    return StreamRate(streams, rate, seconds, sum(moved), errors, sum(map(len, working)))
 
 
 def _overlap(request: Done, start_s: float, end_s: float) -> float:
