@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from pipeline_opt.build import bridged
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, ResolvedSource, TextLines, TFRecords
 from pipeline_opt.stages import AUTO, Interleave
+from pipeline_opt.storage.bridge import Bridge
 
 tf = lazy_module("tensorflow")
 
@@ -35,12 +38,20 @@ class FileReader:
             return tf.data.Dataset.from_tensor_slices((files, labels), name=self.name)
         return tf.data.Dataset.from_tensor_slices(files, name=self.name)
 
+    @cached_property
+    def bridge(self) -> Bridge | None:
+        """What fetches the files; None where TensorFlow opens them itself."""
+        if not bridged.is_bridged(self.source, self.resolved):
+            return None
+        return bridged.bridge_of(self.source, self.resolved)
+
     def read_in_order(self) -> Any:
         """A dataset of the elements of all files, one file after another."""
         if isinstance(self.source, Images):
-            return self.names().map(read_image, name=self.name)
-        if isinstance(self.source, Csv) and self.source.header:
-            return self.names().flat_map(self.opener(self.name), name=self.name)
+            return self._off_the_common_threads(self.names().map(self._image_reader(), name=self.name))
+        if self.bridge is not None or (isinstance(self.source, Csv) and self.source.header):
+            elements = self.names().flat_map(self.opener(self.name), name=self.name)
+            return self._off_the_common_threads(elements)
         return self.opener(self.name)(list(self.resolved.files))
 
     def interleave(self, names: Any, stage: Interleave) -> Any:
@@ -50,11 +61,15 @@ class FileReader:
             calls = stage.num_parallel_calls
             if calls is not None and stage.cycle_length != AUTO:
                 calls = stage.cycle_length
-            return names.map(read_image, **parallel(calls, stage.deterministic), name=stage.name)
-        return names.interleave(self.opener(stage.name), **interleave_arguments(stage))
+            images = names.map(self._image_reader(), **parallel(calls, stage.deterministic), name=stage.name)
+            return self._off_the_common_threads(images, AUTO if calls is None else calls)
+        elements = names.interleave(self.opener(stage.name), **interleave_arguments(stage))
+        return self._off_the_common_threads(elements, stage.cycle_length)
 
     def opener(self, name: str) -> Callable[[Any], Any]:
-        """The function from a file name (or several) to a dataset of its elements."""
+        """The function from a file name (or several, but for the bridge) to a dataset of its elements."""
+        if self.bridge is not None:
+            return bridged.opener(self.bridge, self.source, self._piece_reader(name), name)
         source, compression = self.source, self.resolved.compression
         if isinstance(source, TFRecords):
             return lambda f: tf.data.TFRecordDataset(f, compression, source.buffer_size, name=name)
@@ -67,6 +82,22 @@ class FileReader:
             skip = int(source.header)
             return lambda f: skipped(tf.data.TextLineDataset(f, compression, name=name), skip, name)
         raise TypeError(f"no reader for {source!r}")
+
+    def _piece_reader(self, name: str) -> Callable[[Any], Any]:
+        """The function from a piece of a file, which the bridge has decompressed, to a dataset of its elements."""
+        source = self.source
+        if isinstance(source, TFRecords | TextLines):
+            kind = tf.data.TFRecordDataset if isinstance(source, TFRecords) else tf.data.TextLineDataset
+            return lambda f: kind(f, buffer_size=source.buffer_size, name=name)
+        if isinstance(source, FixedLength):
+            return lambda f: tf.data.FixedLengthRecordDataset(f, source.record_bytes, name=name)
+        return lambda f: tf.data.TextLineDataset(f, name=name)
+
+    def _image_reader(self) -> Callable[[Any, Any], tuple[Any, Any]]:
+        return read_image if self.bridge is None else bridged.image_reader(self.bridge)
+
+    def _off_the_common_threads(self, elements: Any, cycle_length: int = 1) -> Any:
+        return elements if self.bridge is None else bridged.on_own_threads(elements, cycle_length)
 
 
 def read_image(path: Any, label: Any) -> tuple[Any, Any]:

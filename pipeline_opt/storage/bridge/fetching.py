@@ -1,0 +1,191 @@
+"""The blocks of a file in their order, fetched ahead of the reader on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from pipeline_opt.access import BLOCK_BYTES, Access
+from pipeline_opt.errors import MissingPathError, PipelineOptError, SourceError
+from pipeline_opt.storage.bridge.budget import Budget
+from pipeline_opt.storage.bridge.ranges import Ranges
+from pipeline_opt.storage.client_errors import passes, reason_of, remedy_of, status_of
+
+RETRIES: Final = 5
+"""How often a request is tried again, unless said."""
+TIMEOUT_S: Final = 10.0
+"""Seconds for which a block may let wait, unless said; the next try asks for less."""
+_HANGS: Final = 3
+"""So many times in a row nothing may come at all: each costs the whole timeout."""
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 3.0
+_SMALLEST: Final = 64 << 10
+
+
+class Fetching:
+    """One file on its way. Iterating gives its blocks; `close` ends it at any time, also while a request hangs.
+
+    Args:
+        path: The file, for messages.
+        open_file: Opens it; called on the fetching thread, and again after a request hung.
+        access: Size of blocks, how many ahead, tries and timeout.
+        budget: Bounds the blocks that wait.
+    """
+
+    def __init__(self, path: str, open_file: Callable[[], Ranges], access: Access, budget: Budget) -> None:
+        self._path = path
+        self._open = open_file
+        self._access = access
+        self._budget = budget
+        self._size = access.block_bytes or BLOCK_BYTES
+        self._tries = 1 + (RETRIES if access.retries is None else access.retries)
+        self._changed = threading.Condition()
+        self._ready: deque[bytes] = deque()
+        self._wanted = False
+        self._ended = False
+        self._error: BaseException | None = None
+        self._at = 0
+        self._run_number = 0
+        self._start()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The blocks, none of them empty.
+
+        Raises:
+            MissingPathError: The file is not there.
+            SourceError: It cannot be read; names the byte, what happened, and what would help.
+        """
+        while True:
+            block = self._next()
+            if block is None:
+                return
+            self._budget.give_back(len(block))
+            yield block
+
+    def close(self) -> None:
+        """Give up; a request that is under way ends on its own."""
+        with self._changed:
+            self._run_number += 1
+            self._ended = True
+            left = sum(map(len, self._ready))
+            self._ready.clear()
+            self._changed.notify_all()
+        self._budget.give_back(left)
+
+    def _next(self) -> bytes | None:
+        timeout_s = self._access.timeout_s or TIMEOUT_S
+        hangs = 0
+        with self._changed:
+            self._wanted = True
+            self._changed.notify_all()
+        self._budget.wake()
+        with self._changed:
+            while not self._ready and not self._ended and self._error is None:
+                if not self._changed.wait_for(lambda: self._ready or self._ended or self._error, timeout_s):
+                    hangs += 1
+                    self._after_a_hang(hangs, timeout_s)
+            self._wanted = False
+            if self._ready:
+                block = self._ready.popleft()
+                self._changed.notify_all()
+                return block
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def _after_a_hang(self, hangs: int, timeout_s: float) -> None:
+        """Leave the request that hangs to itself and ask for less, or give up."""
+        if hangs >= min(_HANGS, self._tries):
+            error = TimeoutError(f"nothing came within {timeout_s:g} s, {hangs} times")
+            self._error = self._said(error, hangs)
+            return
+        self._size = max(_SMALLEST, self._size // 4)
+        self._start()
+
+    def _start(self) -> None:
+        self._run_number += 1
+        threading.Thread(
+            target=self._run, args=(self._run_number, self._at), name="pipeline_opt_fetch", daemon=True
+        ).start()
+
+    def _run(self, number: int, at: int) -> None:
+        file: Ranges | None = None
+        try:
+            file = self._open()
+            while count := self._allowed(number):
+                block, last = self._fetched(file, at, count, number)
+                at += len(block)
+                if not self._hand_over(block, last, number) or last:
+                    break
+        except BaseException as error:  # noqa: BLE001 - raised again where the block is asked for
+            self._fail(error if isinstance(error, PipelineOptError) else self._said(error, 1), number)
+        finally:
+            if file is not None:
+                file.close()
+
+    def _allowed(self, number: int) -> int:
+        """Wait until one more block may be fetched, and its size; 0 once nobody wants it."""
+
+        def over() -> bool:
+            return number != self._run_number
+
+        def urgent() -> bool:
+            return self._wanted and not self._ready
+
+        with self._changed:
+            self._changed.wait_for(lambda: over() or urgent() or len(self._ready) < self._access.read_ahead)
+        count = self._size
+        return count if self._budget.take(count, urgent=urgent, over=over) else 0
+
+    def _hand_over(self, block: bytes, last: bool, number: int) -> bool:
+        with self._changed:
+            wanted = number == self._run_number
+            if wanted:
+                self._at += len(block)
+                if block:
+                    self._ready.append(block)
+                self._ended = last
+                self._changed.notify_all()
+        if not wanted:
+            self._budget.give_back(len(block))
+        return wanted
+
+    def _fail(self, error: BaseException, number: int) -> None:
+        with self._changed:
+            if number == self._run_number:
+                self._error = error
+                self._changed.notify_all()
+
+    def _fetched(self, file: Ranges, at: int, count: int, number: int) -> tuple[bytes, bool]:
+        """The next block, and whether it is the last; on a passing error asked for again."""
+        kept = 0
+        try:
+            for tried in range(1, self._tries + 1):
+                try:
+                    block, last = file.read(at, count)
+                except Exception as error:
+                    if tried == self._tries or not passes(error) or number != self._run_number:
+                        raise self._said(error, tried, at) from error
+                    self._pause(tried, number)
+                else:
+                    kept = len(block)
+                    return block, last
+            raise AssertionError("a request is tried once at least")
+        finally:
+            self._budget.give_back(count - kept)
+
+    def _pause(self, tried: int, number: int) -> None:
+        pause_s = min(_FIRST_PAUSE_S * 2 ** (tried - 1), _LONGEST_PAUSE_S)
+        with self._changed:
+            self._changed.wait_for(lambda: number != self._run_number, pause_s)
+
+    def _said(self, error: BaseException, tries: int, at: int | None = None) -> SourceError:
+        place = self._at if at is None else at
+        if isinstance(error, FileNotFoundError) or status_of(error) == 404:
+            return MissingPathError(f"{self._path}: the file is gone")
+        times = f", {tries} times" if tries > 1 and not isinstance(error, TimeoutError) else ""
+        said = SourceError(f"{self._path}, byte {place}: {reason_of(error)}{times}; {remedy_of(error)}")
+        said.__cause__ = error
+        return said
