@@ -8,9 +8,9 @@ from typing import Any
 from pipeline_opt.access import Access
 from pipeline_opt.errors import MissingPathError
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.storage.client_errors import client_errors
 from pipeline_opt.storage.nearby import GLOB_SIGNS
 from pipeline_opt.storage.probe.client import Connection, File
-from pipeline_opt.storage.uris import scheme_of
 
 fsspec = lazy_module("fsspec")
 
@@ -37,7 +37,7 @@ class FsspecClient:
     warm_reason = ""
 
     def __init__(self, uri: str, access: Access) -> None:
-        self._scheme = scheme_of(uri)
+        self._uri = uri
         self._options = dict(access.options)
         self._kept = self._new()
         made_by = type(self._kept)
@@ -57,6 +57,8 @@ class FsspecClient:
 
     def stat(self, path: str) -> int | None:
         """The size of a file; None for a folder."""
+        # A listing that the client keeps would answer in its place.
+        self._kept.invalidate_cache()
         info = self._kept.info(path)
         return None if info.get("type") == "directory" else info.get("size")
 
@@ -69,7 +71,6 @@ class FsspecClient:
         return FsspecConnection(self._kept)
 
     def _new(self) -> Any:
-        # A cached listing would answer for a stat.
-        return fsspec.filesystem(
-            self._scheme, skip_instance_cache=True, **{"use_listings_cache": False, **self._options}
-        )
+        with client_errors(self._uri):
+            system, _ = fsspec.core.url_to_fs(self._uri, **{**self._options, "skip_instance_cache": True})
+        return system
