@@ -25,6 +25,7 @@ EXAMPLES: Final = (
     "pipeline-opt emulate data --as gs://photos --ttfb 60ms±20 --stream-rate 25MB/s -- python train.py gs://photos",
     "pipeline-opt emulate data --as gs://photos --errors 503:1%,reset:0.5% -- pipeline-opt profile gs://photos",
     "pipeline-opt emulate data --as gs://photos --profile bucket.json",
+    "pipeline-opt emulate data --as hdfs://namenode --ttfb 20ms -- pipeline-opt profile hdfs://namenode",
 )
 
 _BACKEND: Final = os.environ.get("MPLBACKEND")
@@ -37,7 +38,9 @@ def run(
         list[str] | None,
         typer.Argument(metavar="[-- COMMAND ...]", help="What reads it. Without: serve until Ctrl-C."),
     ] = None,
-    uri: Annotated[str, typer.Option("--as", metavar="URI", help="What the folder is to be: gs://BUCKET.")] = "",
+    uri: Annotated[
+        str, typer.Option("--as", metavar="URI", help="What the folder is to be: gs://BUCKET or hdfs://NAME.")
+    ] = "",
     also: Annotated[
         list[str] | None,
         typer.Option("--also", metavar="URI=FOLDER", help="Another bucket with its folder; may be repeated."),
@@ -94,6 +97,7 @@ def run(
         seed=seed,
         read_only=read_only,
         log=log,
+        progress=note,
     )
     with Foreground() as front:
         with store:

@@ -9,6 +9,8 @@ from typing import Final
 
 from pipeline_opt.errors import MissingPathError, UsageError
 from pipeline_opt.storage.emulator import Emulation
+from pipeline_opt.storage.hadoop import HdfsEmulation
+from pipeline_opt.storage.hadoop.jars import Progress
 from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.shape import Shape
 from pipeline_opt.storage.uris import scheme_of
@@ -31,6 +33,7 @@ def emulate(
     seed: int = 0,
     read_only: bool = False,
     log: Folder | None = None,
+    progress: Progress | None = None,
 ) -> Emulation:
     """Serve a local folder as remote storage, to TensorFlow's unmodified client, in this process and its children.
 
@@ -38,13 +41,16 @@ def emulate(
             run = po.profile(po.Pipeline.from_tfrecords(f"{store.uri}/train-*").batch(256))
             store.waited()["read"].seconds
 
+    `hdfs://NAME` starts a real NameNode and DataNode and copies the folder into them; what is held back is the transfer of
+    blocks. It needs Java, and fetches Hadoop the first time.
+
     Within the block this process' environment leads `gs://` to the emulator; `store.environ` does that for a child process.
     Nothing leaves this machine, and nothing is left behind. TensorFlow keeps for some seconds what it knows of a file's
     size, so files that change outside of it may look as they were.
 
     Args:
         folder: What is served; or several by their URIs, such as `{"gs://train": "a", "gs://eval": "b"}`.
-        uri: What it is to be, such as `gs://bucket`.
+        uri: What it is to be, such as `gs://bucket` or `hdfs://namenode/data`.
         ttfb: Time to first byte: `60ms`, or `60ms±20` drawn evenly.
         stream_rate: What one answer moves, such as `25MB/s`.
         total_rate: What all answers together move.
@@ -52,33 +58,41 @@ def emulate(
         profile: A storage that was probed, or its file: takes the place of times and rates that are not given.
         shape: All of the above at once.
         seed: The same seed and order of requests meet the same times and faults.
-        read_only: Refuse to change the folder; otherwise uploads land in it.
+        read_only: Refuse to change the folder; otherwise uploads to `gs://` land in it, those to `hdfs://` in the copy.
         log: A file that gets one line of JSON for every request.
+        progress: Told in words what takes long.
 
     Raises:
         UsageError: An argument is not valid.
         MissingPathError: A folder is not there.
+        SchemeError: `hdfs://` without Java, or Hadoop cannot be fetched; names the remedy.
     """
     folders = _folders(folder, uri)
     wanted = _shape(shape, profile, ttfb, stream_rate, total_rate, errors)
-    return Emulation(folders, wanted, seed=seed, read_only=read_only, log=None if log is None else Path(log))
+    noted = None if log is None else Path(log)
+    if any(scheme_of(each) == "hdfs" for each in folders):
+        if len(folders) > 1 or read_only:
+            raise UsageError("emulate: hdfs:// is one folder, copied: no other beside it, and no read_only")
+        ((place, path),) = folders.items()
+        return HdfsEmulation(path, place, wanted, seed=seed, log=noted, progress=progress)
+    buckets = {_bucket_of(each): path for each, path in folders.items()}
+    return Emulation(buckets, wanted, seed=seed, read_only=read_only, log=noted)
 
 
 def _folders(folder: Folder | Mapping[str, Folder], uri: str) -> dict[str, Path]:
     given = dict(folder) if isinstance(folder, Mapping) else {uri: folder}
     if not given or (isinstance(folder, Mapping) and uri):
         raise UsageError("emulate: give one folder and its URI, or several folders by their URIs")
-    folders = {_bucket_of(each): Path(path) for each, path in given.items()}
-    for path in folders.values():
-        if not path.is_dir():
+    for path in given.values():
+        if not Path(path).is_dir():
             raise MissingPathError(f"{path}: there is no such folder to serve")
-    return folders
+    return {each: Path(path) for each, path in given.items()}
 
 
 def _bucket_of(uri: str) -> str:
     scheme, name = scheme_of(uri), uri.partition("://")[2].rstrip("/")
     if scheme != "gs":
-        raise UsageError(f"{uri!r} cannot be emulated; valid: gs://BUCKET")
+        raise UsageError(f"{uri!r} cannot be emulated; valid: gs://BUCKET or hdfs://NAME")
     if not _BUCKET.fullmatch(name):
         raise UsageError(f"{uri!r} is no bucket; valid: gs:// and lower-case letters, digits, '-', '_', '.', no folder")
     return name
