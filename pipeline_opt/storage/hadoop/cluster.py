@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +12,10 @@ from pipeline_opt.errors import PipelineOptError
 from pipeline_opt.storage.hadoop.daemon import JVM_OPTIONS, Daemon
 from pipeline_opt.storage.hadoop.jars import Progress, class_path
 from pipeline_opt.storage.hadoop.java import find_java
+from pipeline_opt.storage.hadoop.known import KNOWN
 from pipeline_opt.storage.hadoop.libhdfs import libhdfs_home
 from pipeline_opt.storage.hadoop.reaper import Reaper
-from pipeline_opt.storage.hadoop.settings import LOOPBACK, Ports, write_client, write_server
+from pipeline_opt.storage.hadoop.settings import LOOPBACK, write_server
 from pipeline_opt.storage.hadoop.upload import upload
 
 _NAMENODE: Final = "org.apache.hadoop.hdfs.server.namenode.NameNode"
@@ -53,10 +53,10 @@ class Cluster:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             self._folder = Path(tempfile.mkdtemp(prefix="pipeline-opt-hdfs-"))
-            self._reaper = undo.enter_context(Reaper(self._folder))
-            self.ports = _free_ports()
+            self._reaper = undo.enter_context(Reaper(self._folder, KNOWN.folder))
+            self.ports = KNOWN.ports(self._name)
             write_server(self._folder / "server", self._folder / "data", self.ports, self._at)
-            write_client(self._folder / "client", self.ports, self._name)
+            self._settings = undo.enter_context(KNOWN.knows(self._name, self.ports))
             formatting = self._daemon("NameNode", _NAMENODE, "-format", "-nonInteractive")
             self.namenode = undo.enter_context(self._daemon("NameNode", _NAMENODE))
             self.datanode = undo.enter_context(self._daemon("DataNode", _DATANODE))
@@ -86,10 +86,9 @@ class Cluster:
         Hadoop's settings are read when a client is made, CLASSPATH when the one JVM of a process is: they can be set in a
         process that runs, before that.
         """
-        settings = self._folder / "client"
         found = {
-            "HADOOP_CONF_DIR": str(settings),
-            "CLASSPATH": ":".join(map(str, (settings, *self._jars))),
+            "HADOOP_CONF_DIR": str(self._settings),
+            "CLASSPATH": ":".join(map(str, (self._settings, *self._jars))),
             "JAVA_HOME": str(self._java.home),
             "LIBHDFS_OPTS": " ".join(("-Xrs", *JVM_OPTIONS)),
         }
@@ -128,10 +127,3 @@ class Cluster:
         jars = ":".join(map(str, (server, *self._jars)))
         command = [str(self._java.command), *JVM_OPTIONS, "-cp", jars, main, *arguments]
         return Daemon(name, command, self._folder / f"{name.lower()}.log", self._reaper)
-
-
-def _free_ports() -> Ports:
-    """Two ports that nothing listens on."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in Ports._fields]
-        return Ports(*(each.getsockname()[1] for each in sockets))

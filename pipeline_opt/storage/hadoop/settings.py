@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
@@ -84,29 +84,32 @@ def write_server(folder: Path, data: Path, ports: Ports, transfers_at: str) -> N
         (place / "web.xml").write_text("<web-app/>\n")
 
 
-def write_client(folder: Path, ports: Ports, name: str | None = None) -> None:
-    """The settings of clients, to whom the cluster can be `hdfs://name/` beside its address."""
-    core = {"fs.defaultFS": f"hdfs://{LOOPBACK}:{ports.namenode}"}
-    named: Settings = {} if name is None else _name_service(name, f"{LOOPBACK}:{ports.namenode}")
-    _write(folder, core, {**_CLIENT, **named}, "FATAL")
+def write_client(folder: Path, clusters: Sequence[tuple[str | None, Ports]]) -> None:
+    """The settings of clients, to whom a cluster can be `hdfs://name/` beside its address; the last is the default."""
+    core = {"fs.defaultFS": f"hdfs://{LOOPBACK}:{clusters[-1][1].namenode}"}
+    named = {name: f"{LOOPBACK}:{ports.namenode}" for name, ports in clusters if name is not None}
+    _write(folder, core, {**_CLIENT, **_name_services(named)}, "FATAL")
 
 
-def _name_service(name: str, address: str) -> Settings:
-    """A service of one NameNode: the only way for both clients to have a name without a port."""
+def _name_services(addresses: Mapping[str, str]) -> Settings:
+    """Services of one NameNode each: the only way for both clients to have a name without a port."""
     provider = "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
-    return {
-        "dfs.nameservices": name,
-        f"dfs.ha.namenodes.{name}": "only",
-        f"dfs.namenode.rpc-address.{name}.only": address,
-        f"dfs.client.failover.proxy.provider.{name}": provider,
-    }
+    services: dict[str, str | int | bool] = {"dfs.nameservices": ",".join(addresses)} if addresses else {}
+    for name, address in addresses.items():
+        services[f"dfs.ha.namenodes.{name}"] = "only"
+        services[f"dfs.namenode.rpc-address.{name}.only"] = address
+        services[f"dfs.client.failover.proxy.provider.{name}"] = provider
+    return services
 
 
 def _write(folder: Path, core: Settings, hdfs: Settings, level: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "core-site.xml").write_text(_xml(core))
-    (folder / "hdfs-site.xml").write_text(_xml(hdfs))
-    (folder / "log4j.properties").write_text(_LOG.format(level=level))
+    texts = {"core-site.xml": _xml(core), "hdfs-site.xml": _xml(hdfs), "log4j.properties": _LOG.format(level=level)}
+    for name, text in texts.items():
+        # Replaced as a whole: a client may be reading it.
+        part = folder / f".{name}"
+        part.write_text(text)
+        part.replace(folder / name)
 
 
 def _xml(settings: Settings) -> str:
