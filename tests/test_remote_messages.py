@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline_opt.build.remote_failures import explain_remote
 from pipeline_opt.errors import CorruptRecordError, MissingPathError, PipelineOptError, SourceError, StageError
 from pipeline_opt.sources import TFRecords
 from pipeline_opt.storage.preflight import Finding
+from pipeline_opt.storage.remote_failures import explain_remote
 
 OBJECT = "gs://bucket/train/part-7"
 READ = f"\n\t when reading {OBJECT}"
@@ -32,13 +32,13 @@ def explained(kind: str, text: str, problem: Finding | None = None) -> PipelineO
             "AbortedError",
             f"{ALL}{HTTP}HTTP response code 503 with body '<Error><Message>Slow down.</Message></Error>'{READ}",
             StageError,
-            f"interleave: {OBJECT}: the storage answered 503: Slow down. in 6 tries; ask for less at a time",
+            f"interleave: {OBJECT}: the storage answered in 6 tries 503: Slow down.; ask for less at a time",
         ),
         (
             "AbortedError",
             f"{ALL}{HTTP}HTTP response code 503{READ}",
             StageError,
-            f"interleave: {OBJECT}: the storage answered 503 in 6 tries; ",
+            f"interleave: {OBJECT}: the storage answered in 6 tries 503; ",
         ),
         (
             "NotFoundError",

@@ -11,7 +11,6 @@ from typing import Final
 from pipeline_opt.build.functions import scope_name
 from pipeline_opt.build.messages import Message, parse_message
 from pipeline_opt.build.reading import Resolve, file_sources, listed
-from pipeline_opt.build.remote_failures import explain_remote, may_read
 from pipeline_opt.errors import (
     CacheError,
     CorruptRecordError,
@@ -35,6 +34,7 @@ from pipeline_opt.storage.damage import (
     misfit_row,
     undecodable_image,
 )
+from pipeline_opt.storage.remote_failures import explain_remote, may_read
 
 tf = lazy_module("tensorflow")
 

@@ -15,6 +15,7 @@ from pipeline_opt.errors import MissingPathError, SourceError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage import gcs, preflight
 from pipeline_opt.storage.fsspec_files import FsspecFiles
+from pipeline_opt.storage.remote_failures import explain_remote
 from pipeline_opt.storage.routes import route
 from pipeline_opt.storage.uris import local_path, scheme_of
 
@@ -233,4 +234,6 @@ def _remote_errors(path: str) -> Iterator[None]:
     except tf.errors.NotFoundError as error:
         raise MissingPathError(f"no such path: {path}") from error
     except tf.errors.OpError as error:
-        raise SourceError(f"cannot read {path}: {type(error).__name__}: {error.message}") from error
+        explained = explain_remote(type(error).__name__, error.message, ())
+        kind = type(explained) if isinstance(explained, SourceError) else SourceError
+        raise kind(f"cannot read {path}: {explained or f'{type(error).__name__}: {error.message}'}") from error

@@ -113,7 +113,7 @@ def _answered(status: int, body: str, path: str | None, reader: Reader, text: st
         )
         return SourceError(reader.says(f"permission denied: {place} ({said}); {remedy}"))
     remedy = "ask for less at a time (a smaller cycle_length), or be more patient (access: retries)"
-    return StageError(reader.says(f"{place}: the storage answered {said}{_times(text)}; {remedy}"), reader.name)
+    return StageError(reader.says(f"{place}: the storage answered{_times(text)} {said}; {remedy}"), reader.name)
 
 
 def _not_answered(
