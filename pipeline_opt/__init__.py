@@ -9,6 +9,7 @@
 Importing this does not import TensorFlow.
 """
 
+from pipeline_opt.access import Access
 from pipeline_opt.api import benchmark, load, profile, profiling
 from pipeline_opt.errors import (
     CacheError,
@@ -41,6 +42,7 @@ from pipeline_opt.version import VERSION as __version__
 __all__ = [
     "AUTO",
     "Accelerator",
+    "Access",
     "CacheError",
     "ConfigError",
     "CorruptRecordError",

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pipeline_opt import stages as s
 from pipeline_opt import text
+from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.build.dataset import build
 from pipeline_opt.build.defaults import infer_defaults
 from pipeline_opt.build.purities import purities, random_of
@@ -38,7 +39,8 @@ class Pipeline(Plan):
 
     Immutable: every method gives a new pipeline. Names and arguments of stages are those of `tf.data.Dataset`; every knob is
     `AUTO` unless given, and `num_parallel_calls=None` asks for tf.data's sequential form. A function is a callable or a
-    reference, `"package.module:function"` or `"path/to/file.py:function"`.
+    reference, `"package.module:function"` or `"path/to/file.py:function"`. How files are reached is said with `access`, such as
+    `po.Access(via="fsspec", block_bytes=4 << 20)`.
 
     Example:
         >>> import pipeline_opt as po
@@ -50,28 +52,46 @@ class Pipeline(Plan):
     # ---- sources ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_tfrecords(cls, paths: Paths, *, compression: str = "auto", buffer_size: int | None = None) -> Self:
+    def from_tfrecords(
+        cls, paths: Paths, *, compression: str = "auto", buffer_size: int | None = None, access: Access = DEFAULT
+    ) -> Self:
         """Records of TFRecord files, given as files, folders, globs or a list of them: scalar byte strings."""
-        return cls(TFRecords(paths=_paths(paths), compression=compression, buffer_size=buffer_size))
+        return cls(TFRecords(paths=_paths(paths), compression=compression, buffer_size=buffer_size, access=access))
 
     @classmethod
-    def from_images(cls, paths: Paths) -> Self:
+    def from_images(cls, paths: Paths, *, access: Access = DEFAULT) -> Self:
         """Images in one folder a class: pairs of encoded bytes and class number (int64)."""
-        return cls(Images(paths=_paths(paths)))
+        return cls(Images(paths=_paths(paths), access=access))
 
     @classmethod
-    def from_text(cls, paths: Paths, *, compression: str = "auto") -> Self:
+    def from_text(cls, paths: Paths, *, compression: str = "auto", access: Access = DEFAULT) -> Self:
         """Lines of text files: scalar byte strings."""
-        return cls(TextLines(paths=_paths(paths), compression=compression))
+        return cls(TextLines(paths=_paths(paths), compression=compression, access=access))
 
     @classmethod
-    def from_csv(cls, paths: Paths, *, header: bool = True, delimiter: str = ",", compression: str = "auto") -> Self:
+    def from_csv(
+        cls,
+        paths: Paths,
+        *,
+        header: bool = True,
+        delimiter: str = ",",
+        compression: str = "auto",
+        access: Access = DEFAULT,
+    ) -> Self:
         """Rows of CSV files, as lines; with `header`, the first line of every file is left out."""
-        return cls(Csv(paths=_paths(paths), header=header, delimiter=delimiter, compression=compression))
+        source = Csv(paths=_paths(paths), header=header, delimiter=delimiter, compression=compression, access=access)
+        return cls(source)
 
     @classmethod
     def from_fixed_length(
-        cls, paths: Paths, record_bytes: int, *, header_bytes: int = 0, footer_bytes: int = 0, compression: str = "auto"
+        cls,
+        paths: Paths,
+        record_bytes: int,
+        *,
+        header_bytes: int = 0,
+        footer_bytes: int = 0,
+        compression: str = "auto",
+        access: Access = DEFAULT,
     ) -> Self:
         """Records of `record_bytes` bytes each."""
         source = FixedLength(
@@ -80,6 +100,7 @@ class Pipeline(Plan):
             header_bytes=header_bytes,
             footer_bytes=footer_bytes,
             compression=compression,
+            access=access,
         )
         return cls(source)
 
@@ -88,7 +109,7 @@ class Pipeline(Plan):
         """Elements of files whose format is found out from their names and first bytes.
 
         Further arguments are those of the format's own method: `delimiter` and `header` of CSV files, which are found out
-        unless given, `record_bytes` of records of fixed length.
+        unless given, `record_bytes` of records of fixed length, and `access`.
 
         Raises:
             FormatError: It cannot be told; `file_format` then says it: tfrecords, images, text, csv or fixed_length.

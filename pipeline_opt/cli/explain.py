@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline_opt.access import Access
 from pipeline_opt.build.purities import random_of
 from pipeline_opt.build.purity import Purity
 from pipeline_opt.build.runtime import tensorflow_version
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output
 from pipeline_opt.cli.outputs import JsonFile
+from pipeline_opt.cli.reaching import access_settings
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import UsageError
@@ -52,6 +54,8 @@ def run(
     delimiter: o.Delimiter = None,
     header: o.Header = None,
     record_bytes: o.RecordBytes = None,
+    via: o.Via = None,
+    access: o.AccessSettings = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -71,8 +75,9 @@ def run(
     if python + toml + json_out.is_stdout > 1:
         raise UsageError("--python, --toml and --json - all print to stdout; choose one")
     reading = reading_options(delimiter, header, record_bytes)
-    options = plan_options(order, None, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
-    load_tensorflow()
+    reaching = access_settings(via, access)
+    options = plan_options(order, None, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
+    load_tensorflow(Access(**reaching))
     pipeline = make_pipeline(targets, options)
     output = Output(quiet_stdout=json_out.is_stdout)
     if python or toml:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from pipeline_opt.access import ROUTES
 from pipeline_opt.storage import SOURCES
 
 
@@ -55,6 +56,23 @@ Header = Annotated[
 ]
 RecordBytes = Annotated[
     int | None, typer.Option("--record-bytes", metavar="N", help="The length of a record, for --format fixed_length.")
+]
+Via = Annotated[
+    str | None,
+    typer.Option(
+        "--via",
+        metavar="CLIENT",
+        help=f"Which client reads the files: {', '.join(ROUTES)}; fsspec feeds TensorFlow through a bridge. auto unless given.",
+    ),
+]
+AccessSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--access",
+        metavar="NAME=VALUE",
+        help="How the files are reached: block_bytes=16MiB, read_ahead=1, scratch_bytes, cache_bytes, retries, timeout_s, and "
+        "options.NAME of the fsspec file system. May stand several times.",
+    ),
 ]
 Maps = Annotated[
     list[str] | None,

@@ -8,10 +8,12 @@ from typing import Annotated, Final
 
 import typer
 
+from pipeline_opt.access import Access
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output, progress_bar
 from pipeline_opt.cli.measuring import Measuring, RunProgress, accelerator_of, limits_of
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
+from pipeline_opt.cli.reaching import access_settings
 from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
@@ -52,6 +54,8 @@ def run(
     delimiter: o.Delimiter = None,
     header: o.Header = None,
     record_bytes: o.RecordBytes = None,
+    via: o.Via = None,
+    access: o.AccessSettings = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -76,7 +80,8 @@ def run(
     if not targets and config is None:
         raise UsageError("nothing to profile; give a path, FILE.py:FUNCTION, or --config FILE")
     reading = reading_options(delimiter, header, record_bytes)
-    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
+    reaching = access_settings(via, access)
+    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
     emulated = accelerator_of(accelerator, in_flight)
     measuring = Measuring(emulated, limits_of(steps, seconds, epochs, LIMITS), trace)
     json_out = JsonFile(json_file, force=force)
@@ -85,7 +90,7 @@ def run(
     output = Output(quiet_stdout=json_out.is_stdout)
     results = Results(output, json_out, folder, lambda runs: summary(runs[NAME]), show, "Input pipeline")
     try:
-        load_tensorflow()
+        load_tensorflow(Access(**reaching))
         pipeline = make_pipeline(targets or (), options, device=emulated is not None)
         _measure(pipeline, measuring, results)
     finally:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline_opt.access import Access
 from pipeline_opt.build.defaults import infer_defaults
 from pipeline_opt.build.runtime import is_dataset
 from pipeline_opt.cli.console import note
+from pipeline_opt.cli.reaching import reached_pipeline
 from pipeline_opt.errors import FunctionError, PipelineOptError, UsageError
 from pipeline_opt.functions import Function, load_reference
 from pipeline_opt.order import check_order, parse_order
@@ -43,6 +45,7 @@ class PlanOptions:
     batch_size: int | None = None
     shuffle_buffer: int | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
+    access: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def addable(self) -> dict[str, Stage]:
@@ -68,6 +71,7 @@ def plan_options(
     batch_size: int | None = None,
     shuffle_buffer: int | None = None,
     reading: Mapping[str, Any] | None = None,
+    access: Mapping[str, Any] | None = None,
 ) -> PlanOptions:
     """Check the options as far as that goes without looking at data, and before any code of the user's runs.
 
@@ -88,6 +92,7 @@ def plan_options(
         batch_size=batch_size,
         shuffle_buffer=shuffle_buffer,
         reading=reading or {},
+        access=access or {},
     )
     # Made to check the sizes.
     assert options.addable
@@ -134,6 +139,7 @@ def make_pipeline(
         option = "--format" if options.file_format else reading
         raise UsageError(f"{option} goes with a path to data, not with a pipeline that has stages already")
     pipeline = _from_config(config, targets) if config is not None else _from_function(targets[0])
+    pipeline = reached_pipeline(pipeline, options.access)
     if options.order is not None:
         pipeline = pipeline.order(options.order, options.addable)
     return _checked(pipeline, options)
@@ -190,7 +196,10 @@ def _from_paths(paths: Sequence[str], options: PlanOptions, device: bool, endles
     code = next((path for path in paths if path.endswith(".py")), None)
     if code is not None:
         raise UsageError(f"{code} is Python code; name its function that returns a dataset: {code}:FUNCTION")
-    pipeline = Pipeline.from_files(_data_among(paths), file_format=options.file_format, **options.reading)
+    access = Access(**options.access)
+    pipeline = Pipeline.from_files(
+        _data_among(paths), file_format=options.file_format, access=access, **options.reading
+    )
     assert isinstance(pipeline.source, FileSource)
     if isinstance(pipeline.source, Csv) and not {"delimiter", "header"} <= options.reading.keys():
         header = "the first line names columns" if pipeline.source.header else "no header"
