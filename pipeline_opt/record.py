@@ -237,6 +237,8 @@ class Record:
         warmup: Steps at the start that rates and utilization leave out, the first one always.
         trace_mode: `auto`, `full` or `off`.
         notes: Sentences for the reader: what was corrected, scaled or could not be done.
+        extra: What belongs to the run and was not measured in it, as plain values: `storage`, the profile of the storage that
+            it read, and `advice`, the sentences that its plan follows.
     """
 
     created: str

@@ -28,7 +28,9 @@ def summary(record: Record) -> dict[str, Any]:
         `sequential_s`, `pipelined_bound_s`, `efficiency`. `stalls`: seconds by cause. `stages`: a list of `name`,
         `kind`, `phase`, `elements`, `work_s`, `us_per_element`, `parallelism`, in the plan's order. `consumer`: `kind`,
         `label`, `in_flight`, `double_buffered`. `traced_share`: the share of the wall that trace windows cover.
-        `created`, `version`: when, and with which pipeline_opt. `notes`: sentences.
+        `created`, `version`: when, and with which pipeline_opt. `notes`: sentences. `storage`: what a probe measured of the
+        storage that was read, as `pipeline-opt probe --save` writes it, and `advice`: what followed from it; None where it
+        was not probed, or nothing was changed.
     """
     return {"schema": SCHEMA, **_facts(record)}
 
@@ -91,6 +93,8 @@ def _facts(record: Record) -> dict[str, Any]:
         "created": record.created,
         "version": record.version,
         "notes": [*record.notes, *it.notes],
+        "storage": record.extra.get("storage"),
+        "advice": record.extra.get("advice"),
     }
     return {key: _plain(value) for key, value in facts.items()}
 

@@ -12,7 +12,7 @@ from fakes import naive
 
 from pipeline_opt import runfile
 from pipeline_opt.cli import console, startup
-from pipeline_opt.cli.benchmark import VARIANTS, chosen
+from pipeline_opt.cli.contest import VARIANTS, chosen
 from pipeline_opt.cli.console import Output, progress_bar
 from pipeline_opt.cli.doctor import advise
 from pipeline_opt.cli.exits import MEANINGS, ExitCode, InterruptedRun, exit_code

@@ -32,7 +32,19 @@ DOCUMENTED: dict[str, Any] = {
 }
 """Schema 1, which may gain keys and lose none."""
 
-ADDED = {"schema", "bytes", "teardown_s", "partial_reason", "consumer", "traced_share", "created", "version", "notes"}
+ADDED = {
+    "schema",
+    "bytes",
+    "teardown_s",
+    "partial_reason",
+    "consumer",
+    "traced_share",
+    "created",
+    "version",
+    "notes",
+    "storage",
+    "advice",
+}
 
 RECORDS = [naive, pipelined, one_step, no_steps, partial, untraced, windowed, without_consumer, record]
 

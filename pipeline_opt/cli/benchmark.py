@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from pipeline_opt.benchmark import benchmark as benchmark_plans
-from pipeline_opt.benchmark import variants as variants_of
 from pipeline_opt.cli import options as o
+from pipeline_opt.cli.apart import needs_process, run_apart
 from pipeline_opt.cli.console import Output, note, progress_bar
+from pipeline_opt.cli.contest import ON_ONE, VARIANTS, Contest, entries, stored_bytes_per_s, with_beside
 from pipeline_opt.cli.measuring import NONE, Measuring, RunProgress, accelerator_of, limits_of
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
+from pipeline_opt.cli.reaching import access_settings, wanted_access
 from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
-from pipeline_opt.errors import PipelineOptError, UsageError
+from pipeline_opt.cli.watchdog import Watchdog
+from pipeline_opt.errors import PipelineOptError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.pipeline import Pipeline
-from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.record import Record
 from pipeline_opt.reports.info_variants import headline, variant_rows
@@ -35,10 +37,9 @@ EXAMPLES: Final = (
     "pipeline-opt benchmark",
     "pipeline-opt benchmark data --accelerator 20ms@25GB/s --steps 200",
     "pipeline-opt benchmark data --order interleave,map,batch,prefetch --epochs 1",
+    "pipeline-opt benchmark file:///data gs://bucket/data hdfs://namenode/data",
 )
 
-VARIANTS: Final = ("naive", "autotune", "pipelined")
-"""What a benchmark can run, the baseline first."""
 
 LIMITS: Final = Limits(steps=100, seconds=12.0)
 """Without any limit given: the same work for all, and an end to it where one of them is slow."""
@@ -62,6 +63,8 @@ def run(
     delimiter: o.Delimiter = None,
     header: o.Header = None,
     record_bytes: o.RecordBytes = None,
+    via: o.Via = None,
+    access: o.AccessSettings = None,
     maps: o.Maps = None,
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
@@ -80,30 +83,44 @@ def run(
     epochs: o.Epochs = None,
     trace: o.TraceOption = o.Trace.AUTO,
     variants: Annotated[
-        str, typer.Option("--variants", metavar="NAMES", help="Which to run, commas between.")
-    ] = ",".join(VARIANTS),
+        str | None,
+        typer.Option(
+            "--variants",
+            metavar="NAMES",
+            help=f"Which to run, commas between, of {', '.join(VARIANTS)}. Unless given: {', '.join(ON_ONE)}, and on remote "
+            "storage advised; of several storages pipelined, and of the remote ones advised.",
+        ),
+    ] = None,
     out: o.Out = None,
     force: o.Force = False,
     json_file: o.Json = None,
 ) -> None:
-    """Run the same work naively and pipelined, and compare.
+    """Run the same work naively and pipelined, and compare; or the same pipeline on several storages.
 
     naive is sequential: no parallelism, no prefetch, TensorFlow's own rewrites off. autotune leaves every knob to
-    TensorFlow. pipelined is the order asked for. Without --steps, --seconds or --epochs each takes 100 steps, 12
-    seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev and the plan.
+    TensorFlow. pipelined is the order asked for. advised is that with what a probe of the storage says of reading. Paths on
+    different storages, by scheme and host, are taken for copies of the same data. Without --steps, --seconds or --epochs
+    each run takes 100 steps, 12 seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev
+    and the plan.
     """
     reading = reading_options(delimiter, header, record_bytes)
-    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading)
-    names = chosen(variants)
+    reaching = access_settings(via, access)
+    options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
+    contested = entries(paths or (), variants)
     accelerator_of(accelerator or FOR_IMAGES, in_flight)
     limits = limits_of(steps, seconds, epochs, LIMITS)
+    names = tuple(name for entry in contested for name in entry.names)
     results = _results(names, derived_name("benchmark", [*(paths or ()), str(config or "")]), out, force, json_file)
     try:
-        load_tensorflow()
-        targets = paths or (() if config else (_default_data(),))
-        pipeline = make_pipeline(targets, options, device=accelerator != NONE, endless=epochs is None)
-        emulated = accelerator_of(accelerator or _suited(pipeline), in_flight)
-        _measure(pipeline, names, Measuring(emulated, limits, trace), results)
+        load_tensorflow(wanted_access(config, paths or (), reaching))
+        if not paths and not config:
+            contested = (contested[0]._replace(targets=(_default_data(),)),)
+        contests = [
+            Contest(entry, make_pipeline(entry.targets, options, device=accelerator != NONE, endless=epochs is None))
+            for entry in contested
+        ]
+        spec = accelerator or _suited(contests[0].pipeline)
+        _measure(contests, names, Measuring(accelerator_of(spec, in_flight), limits, trace, spec), results)
     finally:
         results.folder.drop_if_empty()
 
@@ -115,19 +132,6 @@ def _results(names: tuple[str, ...], name: str, out: Path | None, force: bool, j
     folder = Folder(out, name, files, json_out, force=force)
     output = Output(quiet_stdout=json_out.is_stdout)
     return Results(output, json_out, folder, benchmark_summary, show, "Input pipeline benchmark")
-
-
-def chosen(text: str) -> tuple[str, ...]:
-    """The variants that a list names, the baseline first.
-
-    Raises:
-        UsageError: One of them does not exist, or there is none.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in VARIANTS]
-    if unknown or not names:
-        raise UsageError(f"--variants={text!r} is not valid; valid: {', '.join(VARIANTS)}, commas between")
-    return tuple(name for name in VARIANTS if name in names)
 
 
 def _default_data() -> str:
@@ -142,32 +146,45 @@ def _suited(pipeline: Pipeline) -> str:
     return FOR_IMAGES if decodes or isinstance(pipeline.source, Images) else FOR_OTHERS
 
 
-def _measure(pipeline: Pipeline, names: tuple[str, ...], measuring: Measuring, results: Results) -> None:
-    plans: Mapping[str, Plan] = {name: plan for name, plan in variants_of(pipeline).items() if name in names}
-    output = results.output
+def _measure(contests: Sequence[Contest], names: tuple[str, ...], measuring: Measuring, results: Results) -> None:
+    output, first = results.output, contests[0].pipeline
     output.text(f"Benchmark of {', '.join(names)}; {measuring.describe()}")
-    output.cropped(str(pipeline))
+    output.cropped(str(first))
     output.line()
-    for harm in pipeline.warnings():
+    for harm in first.warnings():
         note(f"warning: {harm.stage}: {harm.message}")
     failure: BaseException | None = None
     try:
-        with progress_bar("Running") as advance, results.watch(pipeline, measuring.limits.seconds) as watchdog:
+        with progress_bar("Running") as advance, results.watch(first, measuring.limits.seconds) as watchdog:
             progress = RunProgress(advance, measuring, names)
-            benchmark_plans(
-                plans,
-                measuring.accelerator,
-                on_progress=progress,
-                on_start=watchdog.follow,
-                on_reading=progress.reading,
-                on_record=results.keep,
-                **measuring.arguments(),
-            )
+            for contest in contests:
+                _run(contest, progress, watchdog, measuring, results)
     except (PipelineOptError, KeyboardInterrupt) as error:
         failure = error
         if isinstance(error, PipelineOptError):
             add_partial(error, results, names)
-    results.conclude(pipeline, failure)
+    results.conclude(first, failure)
+
+
+def _run(contest: Contest, progress: RunProgress, watchdog: Watchdog, measuring: Measuring, results: Results) -> None:
+    """Run what a contest has on one storage, and keep it; runs before it may be interrupted already."""
+    demand = next((stored_bytes_per_s(run) for run in results.runs.values() if run.source.scheme == "file"), None)
+    for name, plan, beside in contest.plans(progress.probing, demand):
+        if any(run.partial for run in results.runs.values()):
+            return
+        if needs_process(plan):
+            progress.apart(name)
+            results.keep(name, with_beside(run_apart(plan, measuring), beside))
+            continue
+        benchmark_plans(
+            {name: plan},
+            measuring.accelerator,
+            on_progress=progress,
+            on_start=watchdog.follow,
+            on_reading=progress.reading,
+            on_record=lambda name, record, beside=beside: results.keep(name, with_beside(record, beside)),  # type: ignore[misc]
+            **measuring.arguments(),
+        )
 
 
 def show(output: Output, runs: Mapping[str, Record]) -> None:

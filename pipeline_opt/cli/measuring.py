@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,11 +19,20 @@ NONE: Final = "none"
 
 @dataclass(frozen=True)
 class Measuring:
-    """What every run of a verb has in common."""
+    """What every run of a verb has in common; `spec` is the accelerator as it was typed."""
 
     accelerator: Accelerator | None
     limits: Limits
     trace: Trace
+    spec: str = NONE
+
+    def options(self) -> list[str]:
+        """The options of `profile` that say the same."""
+        found = [f"--trace={self.trace.value}", f"--accelerator={self.spec}"]
+        if self.accelerator is not None:
+            found.append(f"--in-flight={self.accelerator.in_flight}")
+        limits = {name: getattr(self.limits, name) for name in ("steps", "seconds", "epochs")}
+        return found + [f"--{name}={value}" for name, value in limits.items() if value is not None]
 
     def arguments(self) -> dict[str, Any]:
         """What `profile` takes besides a pipeline and a consumer."""
@@ -90,6 +100,14 @@ class RunProgress:
         before = self._names.index(name)
         whole = (before + share) / len(self._names) if share >= 0 else share
         self._advance(whole, f"{name}: {units.plural(steps, 'step')}, {seconds:.0f} s")
+
+    def probing(self, label: str) -> Callable[[float, str], None]:
+        """What takes note of a probe's share done; `label` is what the storage is called."""
+        return lambda share, what: self._advance(share, f"probing {label}: {what}".replace(" :", ":"))
+
+    def apart(self, name: str) -> None:
+        """Take note of a run in a process of its own."""
+        self._advance(-1.0, f"{name}: in a process of its own")
 
     def reading(self, name: str) -> None:
         """Take note that the steps are over and traces are read."""

@@ -8,12 +8,11 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline_opt.access import Access
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output, progress_bar
 from pipeline_opt.cli.measuring import Measuring, RunProgress, accelerator_of, limits_of
 from pipeline_opt.cli.outputs import Folder, JsonFile, derived_name
-from pipeline_opt.cli.reaching import access_settings
+from pipeline_opt.cli.reaching import access_settings, wanted_access
 from pipeline_opt.cli.results import PLAN_FILES, Results, add_partial, report_files, run_file
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
@@ -90,7 +89,7 @@ def run(
     output = Output(quiet_stdout=json_out.is_stdout)
     results = Results(output, json_out, folder, lambda runs: summary(runs[NAME]), show, "Input pipeline")
     try:
-        load_tensorflow(Access(**reaching))
+        load_tensorflow(wanted_access(config, targets or (), reaching))
         pipeline = make_pipeline(targets or (), options, device=emulated is not None)
         _measure(pipeline, measuring, results)
     finally:

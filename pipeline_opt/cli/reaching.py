@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline_opt.access import Access
@@ -48,6 +49,18 @@ def access_settings(via: str | None, settings: Sequence[str] | None) -> dict[str
     # Made to check the values.
     assert Access(**given)
     return given
+
+
+def wanted_access(config: Path | None, targets: Sequence[str], settings: Mapping[str, Any]) -> Access:
+    """What is known of access before TensorFlow is loaded: what a plan file says, and the settings over it.
+
+    Raises:
+        ConfigError: The plan file cannot be read.
+    """
+    file = config or next((Path(target) for target in targets if target.endswith(".toml")), None)
+    source = None if file is None else Pipeline.from_config(file).source
+    said = source.access if isinstance(source, FileSource) else Access()
+    return dataclasses.replace(said, **settings)
 
 
 def reached(plan: Plan, settings: Mapping[str, Any]) -> Plan:
