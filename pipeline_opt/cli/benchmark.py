@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -99,9 +100,8 @@ def run(
 
     naive is sequential: no parallelism, no prefetch, TensorFlow's own rewrites off. autotune leaves every knob to
     TensorFlow. pipelined is the order asked for. advised is that with what a probe of the storage says of reading. Paths on
-    different storages, by scheme and host, are taken for copies of the same data. Without --steps, --seconds or --epochs
-    each run takes 100 steps, 12 seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev
-    and the plan.
+    different storages, by scheme and host, are taken for copies of the same data. Without a limit each run takes 100 steps,
+    12 seconds at the most. Writes run files, figures, an HTML page, traces for ui.perfetto.dev and the plan.
     """
     reading = reading_options(delimiter, header, record_bytes)
     reaching = access_settings(via, access)
@@ -115,10 +115,8 @@ def run(
         load_tensorflow(wanted_access(config, paths or (), reaching))
         if not paths and not config:
             contested = (contested[0]._replace(targets=(_default_data(),)),)
-        contests = [
-            Contest(entry, make_pipeline(entry.targets, options, device=accelerator != NONE, endless=epochs is None))
-            for entry in contested
-        ]
+        reads = partial(make_pipeline, options=options, device=accelerator != NONE, endless=epochs is None)
+        contests = [Contest(entry, reads(entry.targets)) for entry in contested]
         spec = accelerator or _suited(contests[0].pipeline)
         _measure(contests, names, Measuring(accelerator_of(spec, in_flight), limits, trace, spec), results)
     finally:
