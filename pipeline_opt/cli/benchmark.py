@@ -48,16 +48,35 @@ LIMITS: Final = Limits(steps=100, seconds=12.0)
 FOR_IMAGES: Final = "h100-resnet50"
 FOR_OTHERS: Final = "20ms@25GB/s"
 
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="Data: files, folders, globs; or FILE.py:FUNCTION that returns a Pipeline, or a plan as a TOML file. "
+        "Without any, about 200 MB of JPEG shards, made once and kept in the cache folder.",
+    ),
+]
+AcceleratorSpec = Annotated[
+    str | None,
+    typer.Option(
+        "--accelerator",
+        metavar="SPEC",
+        help=f"{o.ACCELERATOR_HELP} {FOR_IMAGES} for images and {FOR_OTHERS} for others unless given.",
+    ),
+]
+Variants = Annotated[
+    str | None,
+    typer.Option(
+        "--variants",
+        metavar="NAMES",
+        help=f"Which to run, commas between, of {', '.join(VARIANTS)}. Unless given: {', '.join(ON_ONE)}, and on remote "
+        "storage advised; of several storages pipelined, and of the remote ones advised.",
+    ),
+]
+
 
 def run(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="Data: files, folders, globs; or FILE.py:FUNCTION that returns a Pipeline, or a plan as a TOML file. "
-            "Without any, about 200 MB of JPEG shards, made once and kept in the cache folder.",
-        ),
-    ] = None,
+    paths: Paths = None,
     config: o.Config = None,
     order: o.Order = None,
     file_format: o.Format = None,
@@ -70,28 +89,13 @@ def run(
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
     shuffle_buffer: o.ShuffleBuffer = None,
-    accelerator: Annotated[
-        str | None,
-        typer.Option(
-            "--accelerator",
-            metavar="SPEC",
-            help=f"{o.ACCELERATOR_HELP} {FOR_IMAGES} for images and {FOR_OTHERS} for others unless given.",
-        ),
-    ] = None,
+    accelerator: AcceleratorSpec = None,
     in_flight: o.InFlight = None,
     steps: o.Steps = None,
     seconds: o.Seconds = None,
     epochs: o.Epochs = None,
     trace: o.TraceOption = o.Trace.AUTO,
-    variants: Annotated[
-        str | None,
-        typer.Option(
-            "--variants",
-            metavar="NAMES",
-            help=f"Which to run, commas between, of {', '.join(VARIANTS)}. Unless given: {', '.join(ON_ONE)}, and on remote "
-            "storage advised; of several storages pipelined, and of the remote ones advised.",
-        ),
-    ] = None,
+    variants: Variants = None,
     out: o.Out = None,
     force: o.Force = False,
     json_file: o.Json = None,
