@@ -45,6 +45,7 @@ def emulate(
     blocks. It needs Java, and fetches Hadoop the first time.
 
     Within the block this process' environment leads `gs://` to the emulator; `store.environ` does that for a child process.
+    Blocks within blocks serve all their buckets, each by its own shape.
     Nothing leaves this machine, and nothing is left behind. TensorFlow keeps for some seconds what it knows of a file's
     size, so files that change outside of it may look as they were.
 

@@ -50,6 +50,8 @@ class Api:
                 return "list", "gs://", lambda: metadata.buckets(list(self._buckets), request)
             case ["GET", "storage", "v1", "b", name]:
                 return "stat", f"gs://{name}", lambda: metadata.bucket(self._bucket(name), request)
+            case ["GET", "storage", "v1", "b", name, "storageLayout"]:
+                return "stat", f"gs://{name}", lambda: metadata.layout(self._bucket(name), request)
             case ["GET", "storage", "v1", "b", name, "o"]:
                 prefix = request.query.get("prefix", "")
                 return "list", f"gs://{name}/{prefix}", lambda: metadata.listing(self._bucket(name), request)

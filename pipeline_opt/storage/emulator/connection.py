@@ -11,6 +11,7 @@ from pipeline_opt.clock import Clock
 from pipeline_opt.storage.emulator.api import Api, Call, refused
 from pipeline_opt.storage.emulator.conditions import Conditions, Drawn
 from pipeline_opt.storage.emulator.delivery import Delivery, reset
+from pipeline_opt.storage.emulator.forwarding import pass_on
 from pipeline_opt.storage.emulator.journal import Exchange, Journal
 from pipeline_opt.storage.emulator.messages import Answer, Request, head_of, read_request
 from pipeline_opt.storage.emulator.pacing import Meter, Pace
@@ -23,7 +24,7 @@ _BUFFER: Final = 64 << 10
 
 
 class Site(NamedTuple):
-    """What all connections share."""
+    """What all connections share; `upstream` is the port of another emulator on this machine, for other buckets."""
 
     api: Api
     conditions: Conditions
@@ -31,6 +32,7 @@ class Site(NamedTuple):
     journal: Journal
     clock: Clock
     tls: ssl.SSLContext
+    upstream: int | None
 
 
 class Connection:
@@ -64,6 +66,9 @@ class Connection:
                     return
                 stream, scheme = self._stream(), "https"
                 continue
+            if self._site.upstream is not None and not self._site.api.holds(request):
+                pass_on(request, scheme, self._socket, self._site.upstream)
+                return
             if not self._exchange(request, stream, self._site.clock.now() if arrived is None else arrived):
                 return
             arrived = None

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
 from pipeline_opt.errors import OutputError, UsageError
-from pipeline_opt.storage.emulator.environment import Environment, variables
+from pipeline_opt.storage.emulator.environment import Environment, upstream_port, variables
 from pipeline_opt.storage.emulator.journal import Exchange, Waited, waited
 from pipeline_opt.storage.emulator.process import ServerProcess
 from pipeline_opt.storage.shape import Shape
@@ -78,7 +78,7 @@ class Emulation:
     def _serve(self, settings: dict[str, Any]) -> ServerProcess:
         """Start the server that makes requests meet the shape."""
         buckets = {name: str(folder) for name, folder in self._folders.items()}
-        return ServerProcess({"buckets": buckets, **settings}, self._take)
+        return ServerProcess({"buckets": buckets, "upstream": upstream_port(), **settings}, self._take)
 
     @property
     def uri(self) -> str:

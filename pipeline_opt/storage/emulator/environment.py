@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+_OURS: Final = re.compile(r"http://127\.0\.0\.1:(\d+)")
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -29,6 +31,13 @@ def variables(port: int, bundle: Path) -> dict[str, str]:
         "GOOGLE_AUTH_TOKEN_FOR_TESTING": "emulated",
         "STORAGE_EMULATOR_HOST": proxy,
     }
+
+
+def upstream_port() -> int | None:
+    """The port of an emulator that this process' environment leads to already: it is asked for other buckets."""
+    proxy = os.environ.get("https_proxy", "")
+    found = _OURS.fullmatch(proxy)
+    return int(found[1]) if found and proxy == os.environ.get("STORAGE_EMULATOR_HOST") else None
 
 
 class Environment:

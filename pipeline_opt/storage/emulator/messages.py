@@ -10,6 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 from pipeline_opt.storage.emulator.refusals import RefusalError
 
 MOST_HEAD_BYTES: Final = 64 << 10
+FORWARDED: Final = "x-forwarded-proto"
+"""The header in which an emulator that passes a request on says how the client had sent it."""
+
 _PIECE: Final = 256 << 10
 
 
@@ -116,6 +119,7 @@ class Request(NamedTuple):
 
     Attributes:
         method: In capitals.
+        target: Path and query as they were sent.
         path: As it was sent, with its percent escapes: an object's name is one part of it.
         query: Unescaped.
         headers: By names in lower case.
@@ -125,6 +129,7 @@ class Request(NamedTuple):
     """
 
     method: str
+    target: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
@@ -156,11 +161,12 @@ def read_request(stream: BinaryIO, send: Callable[[bytes], None], scheme: str) -
     keeps = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
     return Request(
         method=method.upper(),
+        target=f"{parts.path}?{parts.query}" if parts.query else parts.path,
         path=target if method == "CONNECT" else parts.path,
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         headers=headers,
         body=_body(stream, headers, send),
-        base=f"{scheme}://{headers.get('host', 'www.googleapis.com')}",
+        base=f"{headers.get(FORWARDED, scheme)}://{headers.get('host', 'www.googleapis.com')}",
         keeps=keeps,
     )
 

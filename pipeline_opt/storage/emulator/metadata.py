@@ -9,7 +9,7 @@ from pipeline_opt.storage.emulator.messages import Answer, Request
 from pipeline_opt.storage.emulator.objects import Blob, Bucket
 from pipeline_opt.storage.emulator.pages import MOST, page
 from pipeline_opt.storage.emulator.refusals import RefusalError
-from pipeline_opt.storage.emulator.resources import bucket_resource, object_resource, parse_fields, select
+from pipeline_opt.storage.emulator.resources import bucket_resource, layout_resource, object_resource, parse_fields, select
 
 Resource = dict[str, Any]
 
@@ -30,6 +30,11 @@ def buckets(names: list[str], request: Request) -> Answer:
 def bucket(of: Bucket, request: Request) -> Answer:
     """A bucket's metadata."""
     return shown(bucket_resource(of.name, request.base), request)
+
+
+def layout(of: Bucket, request: Request) -> Answer:
+    """How a bucket keeps its objects: TensorFlow asks before it renames a folder."""
+    return shown(layout_resource(of.name), request)
 
 
 def stat(of: Bucket, name: str, request: Request) -> Answer:

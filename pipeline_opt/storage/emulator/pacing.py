@@ -23,7 +23,7 @@ SHARED_PIECE_S: Final = 0.005
 """A piece takes so long at most, where the size allows: more often costs the processor, more seldom makes lumps."""
 
 CREDIT_S: Final = 0.05
-"""What the shared rate has not moved for want of the processor may be made up for so long."""
+"""What the shared rate has not moved because an answer's thread woke late may be made up for so long."""
 
 
 class PatientClock(SystemClock):
@@ -48,10 +48,16 @@ class Meter:
         self._lock = threading.Lock()
         self._free_s = clock.now()
 
-    def reserve(self, count: int, bytes_per_s: float) -> float:
-        """The moment when the next `count` bytes are through, at that rate for all."""
+    def reserve(self, count: int, bytes_per_s: float, since: float) -> float:
+        """The moment when the next `count` bytes are through, at that rate for all.
+
+        Args:
+            count: Bytes.
+            bytes_per_s: The rate.
+            since: When whoever asks could have asked: time in which nobody did is lost to all.
+        """
         with self._lock:
-            self._free_s = max(self._free_s, self._clock.now() - CREDIT_S) + count / bytes_per_s
+            self._free_s = max(self._free_s, since, self._clock.now() - CREDIT_S) + count / bytes_per_s
             return self._free_s
 
 
@@ -70,6 +76,7 @@ class Pace:
         self._meter = meter
         self._clock = clock
         self._start_s = clock.now()
+        self._due_s = self._start_s
         self._passed = 0
         self.piece_bytes = _piece_bytes(shape)
 
@@ -85,7 +92,7 @@ class Pace:
         """So many bytes pass without waiting: those after them wait for these, too."""
         self._passed += count
         if self._total is not None:
-            self._meter.reserve(count, self._total)
+            self._meter.reserve(count, self._total, self._due_s)
 
     def wait(self, count: int) -> None:
         """Return when the next `count` bytes may have passed."""
@@ -94,7 +101,8 @@ class Pace:
         if self._stream is not None:
             due += self._passed / self._stream
         if self._total is not None:
-            due = max(due, self._meter.reserve(count, self._total))
+            due = max(due, self._meter.reserve(count, self._total, self._due_s))
+        self._due_s = due
         self._clock.sleep_until(due)
 
 

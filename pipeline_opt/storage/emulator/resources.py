@@ -34,6 +34,17 @@ def bucket_resource(name: str, base: str) -> dict[str, Any]:
     }
 
 
+def layout_resource(name: str) -> dict[str, Any]:
+    """How a bucket keeps its objects: folders are a part of their names."""
+    return {
+        "kind": "storage#storageLayout",
+        "bucket": name,
+        "location": LOCATION,
+        "locationType": "multi-region",
+        "hierarchicalNamespace": {"enabled": False},
+    }
+
+
 def object_resource(bucket: str, blob: Blob, base: str) -> dict[str, Any]:
     """An object's metadata; `base` is the address of the server."""
     name, generation = quote(blob.name, safe=""), str(blob.generation)

@@ -102,6 +102,7 @@ def _site(settings: dict[str, Any], scratch: Path, control: Control) -> Site:
         journal=Journal(write),
         clock=clock,
         tls=server_context(scratch / "ca.pem"),
+        upstream=settings["upstream"],
     )
 
 

@@ -14,7 +14,7 @@ from pipeline_opt.storage.emulator.messages import Body
 from pipeline_opt.storage.emulator.objects import Blob, Bucket
 from pipeline_opt.storage.emulator.refusals import RefusalError
 
-_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_RANGE: Final = re.compile(r"bytes (?:(\d+)-(?:\d+|\*)|\*)/(\d+|\*)")
 
 
 class Progress(NamedTuple):
@@ -74,7 +74,7 @@ class Upload:
         start = None if found[1] is None else int(found[1])
         if start is not None and start > self._received:
             raise RefusalError(400, f"the upload goes on at byte {start}, but only {self._received} bytes have come")
-        return start, None if found[3] == "*" else int(found[3])
+        return start, None if found[2] == "*" else int(found[2])
 
     def _append(self, body: Body, start: int) -> None:
         known = self._received - start

@@ -1,0 +1,373 @@
+"""The emulator's parts, without a server: listing, ranges, pacing, draws, folders as buckets."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from fake_clock import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline_opt.storage.emulator.conditions import Conditions
+from pipeline_opt.storage.emulator.contents import parse_range
+from pipeline_opt.storage.emulator.environment import Environment, variables
+from pipeline_opt.storage.emulator.journal import Exchange, Journal, waited
+from pipeline_opt.storage.emulator.objects import Bucket
+from pipeline_opt.storage.emulator.pacing import FREE_BYTES, LEAST_BYTES, MOST_BYTES, Meter, Pace
+from pipeline_opt.storage.emulator.pages import page
+from pipeline_opt.storage.emulator.refusals import RefusalError
+from pipeline_opt.storage.emulator.resources import parse_fields, select
+from pipeline_opt.storage.emulator.tree import Tree
+from pipeline_opt.storage.shape import Fault, Shape
+
+NAMES = st.lists(st.text("ab/\u20ac\U0010ffff", min_size=1, max_size=6), unique=True, max_size=30)
+
+
+# Listing
+
+
+def listed(names: list[str], prefix: str, delimiter: str) -> tuple[list[str], list[str]]:
+    """What a listing holds, by its definition."""
+    items, prefixes = [], []
+    for name in sorted(name for name in names if name.startswith(prefix)):
+        rest = name[len(prefix) :]
+        if delimiter and delimiter in rest:
+            folded = prefix + rest[: rest.index(delimiter) + len(delimiter)]
+            if folded not in prefixes:
+                prefixes.append(folded)
+        else:
+            items.append(name)
+    return items, prefixes
+
+
+@given(NAMES, st.text("ab/", max_size=3), st.sampled_from(["", "/", "a", "b/"]), st.integers(1, 7))
+def test_pages_together_are_the_listing(names: list[str], prefix: str, delimiter: str, limit: int) -> None:
+    items: list[str] = []
+    prefixes: list[str] = []
+    token = None
+    for _ in range(len(names) + 1):
+        found = page(sorted(names), prefix, delimiter, limit, token)
+        assert len(found.items) + len(found.prefixes) <= limit
+        items += found.items
+        prefixes += found.prefixes
+        token = found.token
+        if token is None:
+            break
+    assert token is None
+    assert (items, prefixes) == listed(names, prefix, delimiter)
+
+
+@given(NAMES, st.integers(1, 5))
+def test_a_page_goes_on_after_its_last_name_was_deleted(names: list[str], limit: int) -> None:
+    first = page(sorted(names), limit=limit)
+    left = sorted(set(names) - set(first.items))
+    if first.token is not None:
+        assert page(left, token=first.token).items == left
+
+
+@pytest.mark.parametrize("token", ["no", "", "e30=", "bmFtZTo=", "\u20ac"])
+def test_a_token_that_no_page_gave_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="page token"):
+        page(["a"], token=token)
+
+
+# Ranges
+
+
+@given(st.integers(0, 30), st.integers(0, 40), st.integers(0, 40))
+def test_ranges_are_those_of_a_slice(size: int, first: int, last: int) -> None:
+    content = list(range(size))
+    for header, wanted in (
+        (f"bytes={first}-", content[first:]),
+        (f"bytes={first}-{first + last}", content[first : first + last + 1]),
+        (f"bytes=-{last}", content[-last:] if last else []),
+    ):
+        if wanted:
+            got = parse_range(header, size)
+            assert got is not None
+            assert content[got.start : got.stop] == wanted
+        else:
+            with pytest.raises(RefusalError) as refusal:
+                parse_range(header, size)
+            assert refusal.value.status == 416
+
+
+@pytest.mark.parametrize("header", [None, "", "bytes=", "bytes=-", "lines=1-2", "bytes=5-2", "bytes=0-1,4-5"])
+def test_what_is_no_range_asks_for_everything(header: str | None) -> None:
+    assert parse_range(header, 10) is None
+
+
+# Fields
+
+
+def test_fields_select_parts_of_a_resource() -> None:
+    resource = {"kind": "k", "items": [{"name": "a", "size": "1"}], "nextPageToken": "t", "owner": {"id": 1, "no": 2}}
+    for text in ("items/name,nextPageToken", "items(name),nextPageToken"):
+        assert select(resource, parse_fields(text)) == {"items": [{"name": "a"}], "nextPageToken": "t"}
+    assert select(resource, parse_fields("owner(id),kind")) == {"kind": "k", "owner": {"id": 1}}
+    for all_of_it in ("", "*"):
+        assert select(resource, parse_fields(all_of_it)) == resource
+
+
+@pytest.mark.parametrize("text", ["items(name", "a,,b", "a)", "a b c(", "?"])
+def test_fields_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(RefusalError, match="Invalid field selection"):
+        parse_fields(text)
+
+
+# Pacing, by a clock of our own
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e3, 5e5, 25e6, 1e8, 3e9])
+def test_an_answer_takes_its_bytes_over_the_rate(rate: float) -> None:
+    clock = FakeClock()
+    count = int(rate * 2.5)
+    pace = Pace(Shape(stream_bytes_per_s=rate), Meter(clock), clock)
+    passed = 0
+    for size in pace.pieces(count):
+        passed += size
+        assert size <= MOST_BYTES
+        assert clock.now() == pytest.approx(passed / rate)
+    assert passed == count
+
+
+def test_lateness_does_not_add_up() -> None:
+    clock = FakeClock()
+    pace = Pace(Shape(stream_bytes_per_s=1e6), Meter(clock), clock)
+    for _ in pace.pieces(1_000_000):
+        clock.sleep(0.004)
+    assert clock.now() == pytest.approx(1.004)
+
+
+def test_what_leaves_at_once_is_counted() -> None:
+    clock = FakeClock()
+    pace = Pace(Shape(stream_bytes_per_s=1e6), Meter(clock), clock)
+    pace.count(500_000)
+    list(pace.pieces(500_000))
+    assert clock.now() == pytest.approx(1.0)
+
+
+def test_the_total_rate_is_shared() -> None:
+    clock = FakeClock()
+    meter = Meter(clock)
+    shape = Shape(total_bytes_per_s=1e6)
+    streams = [Pace(shape, meter, clock).pieces(250_000) for _ in range(4)]
+    while streams:
+        streams = [stream for stream in streams if next(stream, None) is not None]
+    assert clock.now() == pytest.approx(1.0)
+
+
+def test_an_idle_storage_saves_nothing_up() -> None:
+    clock = FakeClock()
+    meter = Meter(clock)
+    clock.sleep(100)
+    list(Pace(Shape(total_bytes_per_s=1e6), meter, clock).pieces(1_000_000))
+    assert clock.now() == pytest.approx(101.0)
+
+
+def test_a_late_stream_makes_up_for_a_shared_rate() -> None:
+    clock = FakeClock()
+    for _ in Pace(Shape(total_bytes_per_s=1e6), Meter(clock), clock).pieces(1_000_000):
+        clock.sleep(0.003)
+    assert clock.now() == pytest.approx(1.0, abs=0.007)
+
+
+def test_the_slower_of_both_rates_counts() -> None:
+    clock = FakeClock()
+    shape = Shape(stream_bytes_per_s=2e6, total_bytes_per_s=1e6)
+    list(Pace(shape, Meter(clock), clock).pieces(1_000_000))
+    assert clock.now() == pytest.approx(1.0)
+
+
+def test_no_rate_is_no_wait() -> None:
+    clock = FakeClock()
+    assert list(Pace(Shape(), Meter(clock), clock).pieces(FREE_BYTES + 1)) == [FREE_BYTES, 1]
+    assert clock.now() == 0
+
+
+def test_pieces_are_neither_dust_nor_lumps() -> None:
+    clock = FakeClock()
+    for rate in (1.0, 1e6, 1e9):
+        assert LEAST_BYTES <= Pace(Shape(stream_bytes_per_s=rate), Meter(clock), clock).piece_bytes <= MOST_BYTES
+
+
+# Draws
+
+
+def test_the_same_seed_meets_the_same() -> None:
+    shape = Shape(ttfb_s=0.06, spread_s=0.02, faults=(Fault("503", 0.2), Fault("reset", 0.1)))
+    one, other, third = (Conditions(shape, seed) for seed in (1, 1, 2))
+    drawn = [one.draw() for _ in range(300)]
+    assert drawn == [other.draw() for _ in range(300)]
+    assert drawn != [third.draw() for _ in range(300)]
+    assert all(0.04 <= each.ttfb_s <= 0.08 for each in drawn)
+    assert 30 < sum(each.fault == "503" for each in drawn) < 90
+    assert {each.early for each in drawn if each.fault == "reset"} == {True, False}
+
+
+def test_a_new_shape_holds_from_the_next_request_on() -> None:
+    conditions = Conditions(Shape(ttfb_s=1), 0)
+    assert conditions.draw().ttfb_s == 1
+    conditions.change(Shape(ttfb_s=2))
+    assert conditions.draw().ttfb_s == 2
+
+
+# The journal
+
+
+def test_sums_by_kind() -> None:
+    def exchange(kind: str, status: int, first: float | None, fault: str | None = None) -> Exchange:
+        return Exchange(kind, "gs://b/o", None, 10, status, fault, 1.0, first, 4.0)
+
+    sums = waited([exchange("read", 206, 2.0), exchange("read", 0, None, "reset"), exchange("stat", 404, 1.5)])
+    assert (sums["read"].count, sums["read"].bytes, sums["read"].failed) == (2, 20, 1)
+    assert (sums["read"].first_byte_s, sums["read"].seconds) == (4.0, 6.0)
+    assert sums["stat"].failed == 1
+    assert "list" not in sums
+
+
+def test_an_answer_that_is_leaving_is_waited_for() -> None:
+    entered: list[Exchange] = []
+    journal = Journal(entered.append)
+    journal.settle()
+    journal.leaving()
+    exchange = Exchange("read", "gs://b/o", None, 1, 200, None, 0.0, 0.0, 0.0)
+    journal.enter(exchange, left=True)
+    journal.settle()
+    assert entered == [exchange]
+
+
+# The environment
+
+
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://elsewhere:1")
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    before = dict(os.environ)
+    environment = Environment(variables(1, Path("/ca.pem")))
+    assert os.environ["https_proxy"] == "http://127.0.0.1:1"
+    assert os.environ["CURL_CA_BUNDLE"] == "/ca.pem"
+    environment.restore()
+    assert dict(os.environ) == before
+
+
+def test_hosts_that_need_no_proxy_stay_so_but_for_googles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "intern, .googleapis.com,*,localhost")
+    assert variables(1, Path("ca"))["no_proxy"].split(",") == ["localhost", "127.0.0.1", "::1", "intern"]
+
+
+# A folder as a bucket
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a" / "b" / "two").write_text("2")
+    (tmp_path / "one").write_text("1")
+    return tmp_path
+
+
+def settled(folder: Path) -> None:
+    """Make all folders look as if they had changed long ago."""
+    then = time.time() - 10
+    for each in (folder, *folder.rglob("*")):
+        os.utime(each, (then, then))
+
+
+def test_files_are_objects_and_empty_folders_are_marks(folder: Path) -> None:
+    assert Tree(folder).names() == ["a/b/two", "empty/", "one"]
+
+
+def test_what_changes_on_the_disk_is_seen(folder: Path) -> None:
+    settled(folder)
+    tree = Tree(folder)
+    tree.names()
+    (folder / "a" / "three").write_text("3")
+    assert tree.names(fresh=False) == ["a/b/two", "empty/", "one"]
+    assert tree.names() == ["a/b/two", "a/three", "empty/", "one"]
+    (folder / "one").unlink()
+    assert tree.names() == ["a/b/two", "a/three", "empty/"]
+
+
+def test_a_folder_that_has_not_changed_is_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(folder)
+    tree = Tree(folder)
+    first = tree.names()
+    monkeypatch.setattr(os, "scandir", None)
+    assert tree.names() is first
+
+
+def test_a_circle_of_links_ends(folder: Path) -> None:
+    (folder / "a" / "up").symlink_to(folder)
+    names = Tree(folder).names()
+    assert names == ["a/b/two", "empty/", "one"]
+
+
+def test_names_that_are_no_text_are_left_out(folder: Path) -> None:
+    (folder / os.fsdecode(b"\xff\xfe")).write_text("")
+    assert Tree(folder).names() == ["a/b/two", "empty/", "one"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a//b", "./x", "a/.", "x\0y", ".emulated-upload-x"])
+def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
+    bucket = Bucket("b", folder / "a", read_only=False)
+    (folder / "x").write_text("secret")
+    for call in (bucket.find, bucket.open, bucket.delete):
+        with pytest.raises(RefusalError) as refusal:
+            call(name)
+        assert refusal.value.status == 400
+
+
+def test_putting_and_deleting(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    bucket = Bucket("b", folder, read_only=False)
+    content = tmp_path_factory.mktemp("scratch") / "part"
+    content.write_text("new")
+    blob = bucket.put("x/y/z", content)
+    assert (folder / "x" / "y" / "z").read_text() == "new"
+    assert (blob.size, blob.name) == (3, "x/y/z")
+    assert not content.exists()
+    bucket.delete("x/y/z")
+    assert not (folder / "x").exists()
+    with pytest.raises(RefusalError, match="No such object"):
+        bucket.delete("x/y/z")
+
+
+def test_a_mark_stays_when_its_folder_is_emptied(folder: Path) -> None:
+    bucket = Bucket("b", folder, read_only=False)
+    bucket.put("made/", folder / "nothing")
+    bucket.put("made/file", folder / "one")
+    assert {"made/", "made/file"} <= set(bucket.names())
+    bucket.delete("made/file")
+    assert "made/" in bucket.names()
+    bucket.delete("made/")
+    assert not (folder / "made").exists()
+
+
+def test_an_object_cannot_be_where_a_folder_is(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    bucket = Bucket("b", folder, read_only=False)
+    content = tmp_path_factory.mktemp("scratch") / "part"
+    content.write_text("new")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(RefusalError, match="cannot be a file here"):
+        bucket.put("a", content)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_read_only_bucket_refuses_changes(folder: Path) -> None:
+    bucket = Bucket("b", folder, read_only=True)
+    for change in (lambda: bucket.put("x", folder / "one"), lambda: bucket.delete("one")):
+        with pytest.raises(RefusalError, match="read-only") as refusal:
+            change()
+        assert refusal.value.status == 403
+    assert bucket.stat("one").size == 1
+
+
+def test_a_generation_changes_with_the_content(folder: Path) -> None:
+    bucket = Bucket("b", folder, read_only=False)
+    os.utime(folder / "one", (1, 1))
+    assert bucket.stat("one").generation == 1_000_000
+    assert bucket.stat("one").updated == "1970-01-01T00:00:01.000Z"
