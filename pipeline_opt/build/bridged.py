@@ -9,7 +9,7 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Csv, FileSource, FixedLength, ResolvedSource, TFRecords
 from pipeline_opt.stages import AUTO
 from pipeline_opt.storage.bridge import Bridge
-from pipeline_opt.storage.bridge.cutting import Cut, cut_lines, cut_records, fixed_length
+from pipeline_opt.storage.bridge.cutting import Cut, cut_lines, cut_records, cut_rows, fixed_length
 from pipeline_opt.storage.routes import route
 
 tf = lazy_module("tensorflow")
@@ -35,16 +35,10 @@ def bridge_of(source: FileSource, resolved: ResolvedSource) -> Bridge:
     return Bridge(source.access, _cut(source), resolved.compression)
 
 
-def opener(bridge: Bridge, source: FileSource, read: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
-    """The function from a file name to a dataset of its elements; `read` makes one of a piece."""
+def fetcher(bridge: Bridge, name: str) -> Callable[[Any], Any]:
+    """The function from a file name to a dataset of its pieces: paths, each to be read before the next is asked for."""
     piece = tf.TensorSpec((), tf.string)
-
-    def open_file(path: Any) -> Any:
-        pieces = tf.data.Dataset.from_generator(bridge.pieces, args=(path,), output_signature=piece, name=name)
-        elements = pieces.flat_map(read, name=name)
-        return elements.skip(1, name=name) if isinstance(source, Csv) and source.header else elements
-
-    return open_file
+    return lambda path: tf.data.Dataset.from_generator(bridge.pieces, args=(path,), output_signature=piece, name=name)
 
 
 def image_reader(bridge: Bridge) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -83,7 +77,7 @@ def _cut(source: FileSource) -> Cut:
         return cut_records
     if isinstance(source, FixedLength):
         return fixed_length(source.record_bytes, source.header_bytes, source.footer_bytes)
-    return cut_lines
+    return cut_rows if isinstance(source, Csv) and source.header else cut_lines
 
 
 def _one_of_each_scheme(files: tuple[str, ...]) -> list[str]:

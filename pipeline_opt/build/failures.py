@@ -28,6 +28,7 @@ from pipeline_opt.stages import BATCHING, FUNCTION_FIELDS, Cache, PaddedBatch, S
 from pipeline_opt.storage import resolve as list_files
 from pipeline_opt.storage.damage import (
     Damage,
+    damaged_piece,
     damaged_record,
     damaged_stream,
     foreign_file,
@@ -58,6 +59,9 @@ COUNTERPARTS: Final[Mapping[str, type[PipelineOptError]]] = {
     "UnknownError": StageError,
 }
 """What an error of TensorFlow becomes where nothing more can be said of it."""
+
+OWN_ERRORS: Final = {kind.__name__: kind for kind in (CorruptRecordError, FormatError, MissingPathError, SourceError)}
+"""What the bridge raises."""
 
 _RECORD: Final = re.compile(r"(?:corrupted|truncated) record at (\d+)")
 _STREAM: Final = re.compile(r"inflate\(\) failed|Failed to inflate|EOF reached|zlib", re.IGNORECASE)
@@ -144,6 +148,17 @@ def _translate(error: BaseException, plan: Plan, resolve: Resolve) -> PipelineOp
     return _plain(failure)
 
 
+def _bridge(failure: Failure) -> PipelineOptError | None:
+    """An error of ours that the bridge raised inside the pipeline."""
+    raised = failure.message.raised
+    kind = OWN_ERRORS.get(raised.kind.rpartition(".")[2]) if raised else None
+    if raised is None or kind is None:
+        return None
+    reader = next((name for name, source in file_sources(failure.plan) if may_read(source, raised.text)), None)
+    said = f"{reader}: {raised.text}" if reader else raised.text
+    return kind(said, reader) if issubclass(kind, StageError) else kind(said)
+
+
 def _raised_in_python(failure: Failure) -> PipelineOptError | None:
     raised = failure.message.raised
     if raised is None:
@@ -212,6 +227,10 @@ def _find(source: FileSource, resolved: ResolvedSource, offset: int | None) -> D
         foreign = foreign_file(resolved.files, resolved.compression, records=records, access=source.access)
         if foreign is not None:
             return foreign
+    if offset is not None:
+        found = damaged_piece(resolved.files, resolved.compression, offset, source.access)
+        if found is not None:
+            return found
     if offset is None:
         return damaged_stream(resolved.files, resolved.compression, access=source.access)
     return damaged_record(resolved.files, resolved.compression, offset, source.access)
@@ -326,7 +345,7 @@ def _plain(failure: Failure) -> PipelineOptError:
 
 
 EXPLANATIONS: Final[tuple[Callable[[Failure], PipelineOptError | None], ...]] = (
-    _raised_in_python, _cache, _missing_scheme, _remote, _unequal_shapes, _damaged_data, _fixed_length, _undecodable,
+    _bridge, _raised_in_python, _cache, _missing_scheme, _remote, _unequal_shapes, _damaged_data, _fixed_length, _undecodable,
     _misfit_row, _unreadable_path, _no_memory,
 )  # fmt: skip
 """What is tried, in this order; the first that knows the case explains it."""

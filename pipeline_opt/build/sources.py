@@ -49,9 +49,11 @@ class FileReader:
         """A dataset of the elements of all files, one file after another."""
         if isinstance(self.source, Images):
             return self._off_the_common_threads(self.names().map(self._image_reader(), name=self.name))
-        if self.bridge is not None or (isinstance(self.source, Csv) and self.source.header):
-            elements = self.names().flat_map(self.opener(self.name), name=self.name)
-            return self._off_the_common_threads(elements)
+        if self.bridge is not None:
+            pieces = self.names().flat_map(bridged.fetcher(self.bridge, self.name), name=self.name)
+            return self._off_the_common_threads(self._piece_reader(self.name)(pieces))
+        if isinstance(self.source, Csv) and self.source.header:
+            return self.names().flat_map(self.opener(self.name), name=self.name)
         return self.opener(self.name)(list(self.resolved.files))
 
     def interleave(self, names: Any, stage: Interleave) -> Any:
@@ -69,7 +71,8 @@ class FileReader:
     def opener(self, name: str) -> Callable[[Any], Any]:
         """The function from a file name (or several, but for the bridge) to a dataset of its elements."""
         if self.bridge is not None:
-            return bridged.opener(self.bridge, self.source, self._piece_reader(name), name)
+            fetch, read = bridged.fetcher(self.bridge, name), self._piece_reader(name)
+            return lambda path: read(fetch(path))
         source, compression = self.source, self.resolved.compression
         if isinstance(source, TFRecords):
             return lambda f: tf.data.TFRecordDataset(f, compression, source.buffer_size, name=name)
@@ -84,7 +87,7 @@ class FileReader:
         raise TypeError(f"no reader for {source!r}")
 
     def _piece_reader(self, name: str) -> Callable[[Any], Any]:
-        """The function from a piece of a file, which the bridge has decompressed, to a dataset of its elements."""
+        """The function from a dataset of pieces, which the bridge has decompressed, to one of their elements."""
         source = self.source
         if isinstance(source, TFRecords | TextLines):
             kind = tf.data.TFRecordDataset if isinstance(source, TFRecords) else tf.data.TextLineDataset

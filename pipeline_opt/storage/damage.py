@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import SourceError
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.storage.bridge import handed_over
 from pipeline_opt.storage.compression import decompressed_head, head, open_decompressed
 from pipeline_opt.storage.csv_form import rows_of
 from pipeline_opt.storage.formats import describe
-from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, cut_header, first_corruption
+from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, corruption_at, cut_header, first_corruption
 from pipeline_opt.storage.uris import local_path
 
 tf = lazy_module("tensorflow")
 
 _REMOTE_FILES: Final = 16
-"""Above so many remote files none is searched: each has to be fetched."""
+"""Above so many remote files none is read through: each has to be fetched as a whole."""
+_CONNECTIONS: Final = 16
+_SEARCH_S: Final = 10.0
+"""So long remote files are searched for a damage at a known place."""
+_GLANCE_S: Final = 3.0
+"""The same where nothing has failed."""
+_HANDED_OVER: Final = 64
+"""The bridge's pieces that are looked at: those of as many files as are read at a time, mostly."""
 _SEARCHED_BYTES: Final = 1 << 30
 """Where contents must be read through, the search ends after so many bytes."""
 _GLANCED_BYTES: Final = 64 << 20
@@ -43,7 +53,8 @@ def damaged_record(files: Sequence[str], compression: str, offset: int, access: 
 
     Of a damaged payload TensorFlow says where the payload begins, of other damage where the record does.
     """
-    for path in _searchable(files):
+
+    def look(path: str) -> Damage | None:
         for start in (offset, offset - HEADER_BYTES):
             try:
                 found = first_corruption(path, compression, start, access)
@@ -51,16 +62,36 @@ def damaged_record(files: Sequence[str], compression: str, offset: int, access: 
                 continue
             if found is not None:
                 return Damage(path, *found)
+        return None
+
+    return _first(files, look)
+
+
+def damaged_piece(files: Sequence[str], compression: str, offset: int, access: Access = DEFAULT) -> Damage | None:
+    """The damaged record at `offset` of a piece that the bridge handed over last, told by its place in the file."""
+    known = set(files)
+    candidates = [piece for piece in handed_over() if piece.path in known]
+    for piece in candidates[:_HANDED_OVER]:
+        for start in (piece.start + offset, piece.start + offset - HEADER_BYTES):
+            if not piece.start <= start < piece.end:
+                continue
+            try:
+                found = corruption_at(piece.path, compression, start, access)
+            except (SourceError, OSError, zlib.error):
+                continue
+            if found is not None:
+                return Damage(piece.path, *found)
     return None
 
 
 def foreign_file(files: Sequence[str], compression: str, *, records: bool, access: Access = DEFAULT) -> Damage | None:
     """The first file that is not of the compression said, or with `records`, no TFRecord file."""
-    for path in _searchable(files):
+
+    def look(path: str) -> Damage | None:
         reason = mismatch(path, compression, records=records, access=access)
-        if reason:
-            return Damage(path, None, reason)
-    return None
+        return Damage(path, None, reason) if reason else None
+
+    return _first(files, look)
 
 
 def mismatch(path: str, compression: str, *, records: bool, access: Access = DEFAULT) -> str:
@@ -78,11 +109,12 @@ def silent_damage(files: Sequence[str], compression: str, *, records: bool, acce
     """The first file in which TensorFlow leaves out what follows a damage without a word; a cheap look, not a search."""
     if compression:
         return damaged_stream(files, compression, _GLANCED_BYTES, access)
-    for path in _searchable(files[-_TAILS:]) if records else ():
+
+    def look(path: str) -> Damage | None:
         found = cut_header(path, access)
-        if found is not None:
-            return Damage(path, *found)
-    return None
+        return Damage(path, *found) if found is not None else None
+
+    return _first(files[-_TAILS:], look, _GLANCE_S) if records else None
 
 
 def damaged_stream(
@@ -137,6 +169,27 @@ def undecodable_image(files: Sequence[str], access: Access = DEFAULT) -> Damage 
             tf.io.decode_image(encoded, channels=3, expand_animations=False)
         except tf.errors.InvalidArgumentError:
             return Damage(path, None, "is empty" if not encoded else f"begins with {describe(encoded[:64])}")
+    return None
+
+
+def _first(files: Sequence[str], look: Callable[[str], Damage | None], seconds: float = _SEARCH_S) -> Damage | None:
+    """The first file that `look` finds damaged; where one is far away, several are looked at together, within seconds."""
+    if all(local_path(path) is not None for path in files):
+        return next((damage for path in files if (damage := look(path)) is not None), None)
+
+    def look_far(path: str) -> Damage | None:
+        # What cannot be read now is not what was wrong with what was read before.
+        with contextlib.suppress(SourceError, OSError, tf.errors.OpError):
+            return look(path)
+        return None
+
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        for start in range(0, len(files), _CONNECTIONS):
+            found = list(pool.map(look_far, files[start : start + _CONNECTIONS]))
+            damage = next((each for each in found if each is not None), None)
+            if damage is not None or time.monotonic() > until:
+                return damage
     return None
 
 

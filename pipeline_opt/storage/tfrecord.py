@@ -107,6 +107,25 @@ def first_corruption(
     return None
 
 
+def corruption_at(path: str, compression: str, at: int, access: Access = DEFAULT) -> Corruption | None:
+    """What is wrong with the record that begins at byte `at` of the decompressed file; None if nothing is."""
+    with open_decompressed(path, compression, access=access) as stream:
+        _skip(stream, at)
+        try:
+            _read_record(stream, keep=True, check=True)
+        except _DamagedError as damage:
+            return Corruption(at, str(damage))
+    return None
+
+
+def _skip(stream: BinaryIO, count: int) -> None:
+    if stream.seekable():
+        stream.seek(count)
+        return
+    while count and (chunk := stream.read(min(count, _CHUNK))):
+        count -= len(chunk)
+
+
 def cut_header(path: str, access: Access = DEFAULT) -> Corruption | None:
     """The header that an uncompressed file ends inside, which TensorFlow takes for the end of the data.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -71,8 +72,23 @@ def _last_boundary(block: bytes, at: int) -> int:
 
 def cut_lines(path: str, blocks: Iterable[bytes]) -> Iterator[Piece]:
     """Pieces that end in a line feed; the last one may not."""
-    del path
-    held = _Held()
+    return _lines(blocks, 0)
+
+
+def cut_rows(path: str, blocks: Iterable[bytes]) -> Iterator[Piece]:
+    """The same without the file's first line."""
+    held = b""
+    rest = iter(blocks)
+    for block in rest:
+        held += block
+        end = held.find(b"\n") + 1
+        if end:
+            return _lines(itertools.chain((held[end:],), rest), end)
+    return iter(())
+
+
+def _lines(blocks: Iterable[bytes], start: int) -> Iterator[Piece]:
+    held = _Held(start)
     for block in blocks:
         end = block.rfind(b"\n") + 1
         if not end:
