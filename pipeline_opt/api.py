@@ -13,10 +13,12 @@ from pipeline_opt.benchmark import variants
 from pipeline_opt.errors import PipelineOptError
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
+from pipeline_opt.probes import Probe
 from pipeline_opt.profiler.arguments import ProfileArguments
 from pipeline_opt.profiler.profile import Profiling as RecordProfiling
 from pipeline_opt.profiler.profile import profile as profile_record
 from pipeline_opt.run import Run
+from pipeline_opt.storage.probe.measure import probe as probe_profile
 
 
 def profile(pipeline: Any, consumer: Any = None, **arguments: Unpack[ProfileArguments]) -> Run:
@@ -69,6 +71,25 @@ def benchmark(pipeline: Plan | Mapping[str, Plan], consumer: Any = None, **argum
     """
     plans = variants(pipeline) if isinstance(pipeline, Plan) else pipeline
     return {name: Run.of(record) for name, record in benchmark_plans(plans, consumer, **arguments).items()}
+
+
+def probe(uri: str | os.PathLike[str], **arguments: Any) -> Probe:
+    """Measure a storage through the client that a pipeline would use: what it can do, and how a pipeline should read it.
+
+        found = po.probe("gs://bucket/train", seconds=20)
+        found.table(); found.plot(); found.save("bucket.json")
+        found.advice(demand_bytes_per_s=200e6).sentences()
+
+    Args:
+        uri: A file, a folder or a glob.
+        **arguments: `via`, `seconds`, `max_bytes`, `streams`, `access`, `clock`, `on_progress`; see
+            `pipeline_opt.storage.probe.measure.probe`.
+
+    Raises:
+        UsageError: An argument is out of range.
+        SourceError: The URI cannot be opened, does not answer, or holds nothing to read.
+    """
+    return Probe.of(probe_profile(os.fspath(uri), **arguments))
 
 
 def load(path: str | os.PathLike[str]) -> Run | Pipeline:

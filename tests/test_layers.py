@@ -28,6 +28,7 @@ LAYERS = (
     ("reports",),
     ("benchmark",),
     ("pipeline", "run"),
+    ("probes",),
     ("api",),
     ("__init__",),
     ("cli",),

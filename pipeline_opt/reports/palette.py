@@ -19,6 +19,9 @@ CAUSE_COLORS: Final = {
 }
 """Of the parts of a run's time: training, and the causes of waiting."""
 
+SERIES_COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
+"""Of things beside one another that are no phases, neighbours far apart; one beyond the last begins again."""
+
 NEUTRAL: Final = "#8C8C8C"
 """For what has no phase, or is not known."""
 

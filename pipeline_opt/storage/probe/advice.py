@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,9 +18,12 @@ from pipeline_opt.storage.probe.model import Reading
 HEADROOM: Final = 1.3
 """More streams than Little's law needs: those of an interleave are not all at work at every moment."""
 
-AHEAD: Final = 2
-"""Requests that a parallel interleave has under way for each place of its cycle, where a file is one request: it opens
-files ahead of the cycle. Between 2.0 and 2.9 with as many calls as places, measured on TensorFlow 2.21."""
+AHEAD: Final = 1.5
+"""Requests that a parallel interleave has under way for each place of its cycle, at least, where a file is one request: it
+opens files ahead of the cycle. On TensorFlow 2.21 a server saw 2.1 to 2.8 for each, and 1.4 where the processor was short."""
+
+MOST_AHEAD: Final = 3
+"""The same at the most, for storage that more streams make slower."""
 
 WAITING: Final = 0.1
 """The share of a file's time that may be time to first byte before larger shards are advised."""
@@ -85,6 +89,10 @@ class Advice:
             *self.warnings,
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, with the sentences."""
+        return {**dataclasses.asdict(self), "sentences": list(self.sentences())}
+
 
 def advise(
     profile: StorageProfile,
@@ -109,52 +117,56 @@ def advise(
         UsageError: A figure that is needed is missing or out of range.
     """
     count, size = _files_of(profile, files, file_bytes)
-    for name, value in (("demand_bytes_per_s", demand_bytes_per_s), ("batch_bytes", batch_bytes), ("cores", cores)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise UsageError(f"{name}={value!r} is out of range; valid: a number above 0")
-    block = block_for(size)
-    reading = Reading.of(profile, size, block)
-    goal = _goal(reading, demand_bytes_per_s)
+    _require_positive(demand_bytes_per_s=demand_bytes_per_s, batch_bytes=batch_bytes, cores=cores)
+    case = _case(profile, count, size, demand_bytes_per_s, cores)
+    reading = case.reading
+    prefetch = _prefetch(profile, demand_bytes_per_s or case.goal, batch_bytes)
+    knobs = {
+        "cycle_length": (case.cycle, say.of_streams(case)),
+        "num_parallel_calls": (case.cycle, say.of_calls(case)),
+        "block_length": (1, say.of_block_length(case)),
+        "prefetch": (prefetch, say.of_prefetch(profile, batch_bytes)),
+        "block_bytes": (int(reading.block_bytes), say.of_block_bytes(case)),
+        "read_ahead": (0 if reading.requests == 1 else 1, say.of_read_ahead(case)),
+    }
+    return Advice(
+        uri=profile.uri,
+        **{name: value for name, (value, _) in knobs.items()},
+        private_threadpool_size=case.streams,
+        streams=case.streams,
+        goal_bytes_per_s=case.goal,
+        predicted_bytes_per_s=min(reading.rate_of(case.streams), demand_bytes_per_s or math.inf),
+        now_bytes_per_s=reading.one_stream,
+        limit=case.limit,
+        shard_bytes=case.shard,
+        settings=tuple(Setting(name, value, reason) for name, (value, reason) in knobs.items()),
+        warnings=say.warnings_of(case),
+    )
+
+
+def _case(profile: StorageProfile, files: int, file_bytes: float, demand: float | None, cores: float) -> say.Case:
+    reading = Reading.of(profile, file_bytes, block_for(file_bytes))
+    goal = _goal(reading, demand)
     slower = slower_from(profile.streams)
     most_tried = float(max((rate.streams for rate in profile.streams), default=16))
     needed = most_tried if goal is None else reading.streams_for(goal)
-    bounds = {"files": count, "streams": min(MOST_PARALLEL, slower - 1 if slower else MOST_PARALLEL)}
+    bounds = {"files": files, "streams": min(MOST_PARALLEL, slower - 1 if slower else MOST_PARALLEL)}
     wanted = math.ceil(HEADROOM * needed - 1e-9)
     streams = max(1, min(wanted, *bounds.values()))
-    cycle = math.ceil(streams / (AHEAD if reading.requests == 1 else 1))
-    predicted = min(reading.rate_of(streams), demand_bytes_per_s or math.inf)
-    limit = _limit(streams, wanted, bounds, reading, demand_bytes_per_s, needed)
-    shard = shard_bytes(reading) if reading.waiting_share > 2 * WAITING else None
-    case = say.Case(
-        profile, reading, count, cores, goal, demand_bytes_per_s, needed, streams, cycle, limit, slower, shard
-    )
-    prefetch = _prefetch(profile, demand_bytes_per_s or goal, batch_bytes)
-    read_ahead = 0 if reading.requests == 1 else 1
-    settings = (
-        Setting("cycle_length", cycle, say.of_streams(case)),
-        Setting("num_parallel_calls", cycle, say.of_calls(case)),
-        Setting("block_length", 1, say.of_block_length(case)),
-        Setting("prefetch", prefetch, say.of_prefetch(profile, batch_bytes)),
-        Setting("block_bytes", block, say.of_block_bytes(case)),
-        Setting("read_ahead", read_ahead, say.of_read_ahead(case)),
-    )
-    return Advice(
-        uri=profile.uri,
-        cycle_length=cycle,
-        num_parallel_calls=cycle,
-        block_length=1,
-        private_threadpool_size=streams,
-        prefetch=prefetch,
-        block_bytes=block,
-        read_ahead=read_ahead,
+    waits = reading.waiting_share > 2 * WAITING and reading.ttfb_s >= say.ON_DISK
+    return say.Case(
+        profile=profile,
+        reading=reading,
+        files=files,
+        cores=cores,
+        goal=goal,
+        demand=demand,
+        needed=needed,
         streams=streams,
-        goal_bytes_per_s=goal,
-        predicted_bytes_per_s=predicted,
-        now_bytes_per_s=reading.one_stream,
-        limit=limit,
-        shard_bytes=shard,
-        settings=settings,
-        warnings=say.warnings_of(case),
+        cycle=_cycle(streams, slower, one_request=reading.requests == 1),
+        limit=_limit(streams, wanted, bounds, reading, demand, needed),
+        slower=slower,
+        shard=shard_bytes(reading) if waits else None,
     )
 
 
@@ -172,6 +184,12 @@ def shard_bytes(reading: Reading) -> int:
     return int(1e6 * 2 ** max(0, math.ceil(math.log2(least / 1e6))))
 
 
+def _require_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{name}={value!r} is out of range; valid: a number above 0")
+
+
 def _files_of(profile: StorageProfile, files: int | None, file_bytes: float | None) -> tuple[int, float]:
     count = profile.files if files is None else files
     if not count or count < 1:
@@ -186,6 +204,14 @@ def _goal(reading: Reading, demand: float | None) -> float | None:
     """What to aim at; None where neither the storage's most nor a demand is known."""
     known = [rate for rate in (reading.total_bytes_per_s, demand) if rate is not None]
     return min(known) if known else None
+
+
+def _cycle(streams: int, slower: int | None, *, one_request: bool) -> int:
+    """How long a cycle has so many requests under way."""
+    if not one_request:
+        return streams
+    cycle = math.ceil(streams / AHEAD)
+    return cycle if slower is None else max(1, min(cycle, (slower - 1) // MOST_AHEAD))
 
 
 def _limit(

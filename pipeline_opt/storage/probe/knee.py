@@ -17,6 +17,9 @@ LOST: Final = 0.85
 """Below this share of the most, more streams have made it slower."""
 
 
+LEAST_S: Final = 0.1
+
+
 def knee_of(rates: Sequence[StreamRate]) -> int | None:
     """The smallest number of streams that move 90 % of the most; None where the most may lie beyond what was tried."""
     ordered = sorted((rate for rate in rates if rate.bytes_per_s > 0), key=lambda rate: rate.streams)
@@ -28,8 +31,11 @@ def knee_of(rates: Sequence[StreamRate]) -> int | None:
 
 
 def slower_from(rates: Sequence[StreamRate]) -> int | None:
-    """The number of streams from which on all were clearly slower than fewer had been; None if none."""
-    ordered = sorted(rates, key=lambda rate: rate.streams)
+    """The number of streams from which on all were clearly slower than fewer had been; None if none.
+
+    Windows of less than `LEAST_S` say nothing of that.
+    """
+    ordered = sorted((rate for rate in rates if rate.seconds >= LEAST_S), key=lambda rate: rate.streams)
     most = max((rate.bytes_per_s for rate in ordered), default=0.0)
     found = None
     for rate in reversed(ordered):

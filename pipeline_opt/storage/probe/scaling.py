@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -32,6 +32,9 @@ WINDOW_PART: Final = 3
 
 REQUESTING: Final = 0.75
 """The share of a window's time in which requests begin."""
+
+ROUNDS: Final = 4
+"""So many requests of each stream a window is to hold."""
 
 LEAST_WINDOW: Final = 0.25
 """Of the time from the first request to the last: a shorter window holds too little."""
@@ -97,6 +100,7 @@ def measure_scaling(
                 return
             # Later passes have what the first one left.
             share = budget.left_s / (len(wanted) - place) if number == 0 else budget.left_s / len(wanted)
+            share = min(budget.left_s, max(share, ROUNDS * _round_s(findings.streams.values(), count)))
             measured = _window(
                 [connect() for _ in range(count)],
                 targets,
@@ -117,6 +121,14 @@ def measure_scaling(
         wanted = tuple(findings.streams)
         if not wanted:
             return
+
+
+def _round_s(known: Iterable[StreamRate], count: int) -> float:
+    """About what a request takes with so many streams: as long as with the most known, longer where those share the rate."""
+    last = max(known, key=lambda rate: rate.streams, default=None)
+    if last is None or not last.bytes or not last.requests:
+        return 0.0
+    return last.streams * last.bytes / last.requests / last.bytes_per_s * max(1.0, count / last.streams)
 
 
 def together(first: StreamRate | None, second: StreamRate) -> StreamRate:
@@ -176,7 +188,7 @@ def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate |
     """What was moved while every stream was at work, requests that reach out of that window by their share.
 
     The window begins when the slowest stream has its first request behind it and ends when the first stream ends: neither
-    the start of all at once nor stragglers count. Where streams made too few requests for that, each counts for its own time.
+    the start of all at once nor stragglers count. Where streams made too few requests for that, all of the time counts.
 
     Args:
         done: The requests of each stream.
@@ -188,21 +200,12 @@ def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate |
     begun, ended = min(each[0].begun_s for each in working), max(each[-1].ended_s for each in working)
     start, end = max(each[0].ended_s for each in working), min(each[-1].ended_s for each in working)
     if end - start < LEAST_WINDOW * (ended - begun):
-        return _each_alone(working, len(done), errors)
+        start, end = begun, ended
+    if end <= start:
+        return None
     parts = [(request, _overlap(request, start, end)) for requests in working for request in requests]
     moved = sum(request.bytes * part for request, part in parts)
     return StreamRate(len(done), moved / (end - start), end - start, int(moved), errors, sum(p > 0 for _, p in parts))
-
-
-def _each_alone(working: Sequence[Sequence[Done]], streams: int, errors: int) -> StreamRate | None:
-    """The sum of what each stream moved a second while it had requests."""
-    moved = [sum(request.bytes for request in requests) for requests in working]
-    took = [requests[-1].ended_s - requests[0].begun_s for requests in working]
-    if not all(seconds > 0 for seconds in took):
-        return None
-    rate = sum(count / seconds for count, seconds in zip(moved, took, strict=True))
-    seconds = sum(moved) / rate if rate else max(took)
-    return StreamRate(streams, rate, seconds, sum(moved), errors, sum(map(len, working)))
 
 
 def _overlap(request: Done, start_s: float, end_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline_opt.storage.measured import StorageProfile
@@ -39,15 +40,17 @@ def of_streams(case: Case) -> str:
     )
     if case.goal is None:
         return f"{each}; the storage's limit was not reached with {case.needed:.0f} streams, and no demand is given"
-    law = f"{each}, so {size(case.goal)}/s need {case.needed:.1f} requests under way (Little's law)"
+    law = f"{each}, so {size(case.goal)}/s need {_three(case.needed)} requests under way (Little's law)"
     ends = {
         "files": f"; there are {case.files:,} files",
         "streams": f"; more than {case.streams} were slower when probed" if case.slower else "",
     }
+    if case.streams == 1:
+        return law
     law += ends.get(case.limit, f"; {case.streams} with some to spare, as not all are at work at every moment")
     if case.cycle == case.streams:
         return law
-    return f"{law}; tf.data opens files ahead, so that half as many in the cycle have that many under way"
+    return f"{law}; tf.data opens files ahead, so that {case.cycle} in the cycle have that many under way"
 
 
 def of_calls(case: Case) -> str:
@@ -91,6 +94,11 @@ def of_read_ahead(case: Case) -> str:
 
 def prediction(advice: Advice) -> str:
     """What is to be expected, labelled as that."""
+    if advice.predicted_bytes_per_s <= advice.now_bytes_per_s:
+        return (
+            f"{advice.uri}: predicted {size(advice.predicted_bytes_per_s)}/s, which one file after another gives as well "
+            f"({size(advice.now_bytes_per_s)}/s)."
+        )
     times = advice.predicted_bytes_per_s / advice.now_bytes_per_s
     ends = {
         "demand": "which is what the consumer takes",
@@ -114,7 +122,7 @@ def warnings_of(case: Case) -> tuple[str, ...]:
         found.append(
             f"{case.files:,} files of {size(reading.file_bytes)}: {percent(reading.waiting_share)} of the time of each is "
             f"time to first byte; shards of {size(case.shard)} or more would spend a tenth of it so, and need "
-            f"{plural(max(1, round(_streams_with(case, case.shard))), 'stream')} in place of {case.needed:.0f}."
+            f"{plural(max(1, math.ceil(_streams_with(case, case.shard))), 'stream')} in place of {math.ceil(case.needed)}."
         )
     total = reading.total_bytes_per_s
     if case.demand is not None and total is not None and case.demand > total:
