@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from pipeline_opt.storage.emulator import contents, metadata, uploading
 from pipeline_opt.storage.emulator.messages import Answer, Request
 from pipeline_opt.storage.emulator.objects import Bucket
-from pipeline_opt.storage.emulator.refusals import RefusalError, json_body, xml_body
+from pipeline_opt.storage.emulator.refusals import NO_BUCKET, RefusalError, json_body, xml_body
 from pipeline_opt.storage.emulator.uploads import Uploads
 
 
@@ -122,7 +122,7 @@ class Api:
         bucket = self._buckets.get(unquote(name))
         if bucket is None:
             known = ", ".join(sorted(self._buckets))
-            raise RefusalError(404, f"The specified bucket does not exist: {name} (emulated here: {known})")
+            raise RefusalError(404, f"{NO_BUCKET}: {name} (emulated here: {known})")
         return bucket
 
 

@@ -9,7 +9,13 @@ from pipeline_opt.storage.emulator.messages import Answer, Request
 from pipeline_opt.storage.emulator.objects import Blob, Bucket
 from pipeline_opt.storage.emulator.pages import MOST, page
 from pipeline_opt.storage.emulator.refusals import RefusalError
-from pipeline_opt.storage.emulator.resources import bucket_resource, layout_resource, object_resource, parse_fields, select
+from pipeline_opt.storage.emulator.resources import (
+    bucket_resource,
+    layout_resource,
+    object_resource,
+    parse_fields,
+    select,
+)
 
 Resource = dict[str, Any]
 

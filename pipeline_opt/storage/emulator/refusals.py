@@ -26,6 +26,8 @@ REASONS: Final = {
 }
 """By status: the reason in Google's JSON and the code in its XML."""
 
+NO_BUCKET: Final = "The specified bucket does not exist"
+
 
 class RefusalError(Exception):
     """Raised while a request is answered: it gets this status and message instead."""
@@ -44,6 +46,6 @@ def json_body(status: int, message: str) -> bytes:
 
 def xml_body(status: int, message: str) -> bytes:
     """The body of a refusal by the XML API."""
-    code = "NoSuchBucket" if status == 404 and "bucket" in message else REASONS[status][1]
+    code = "NoSuchBucket" if message.startswith(NO_BUCKET) else REASONS[status][1]
     said = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
     return f"<?xml version='1.0' encoding='UTF-8'?><Error>{said}</Error>".encode()
