@@ -42,15 +42,16 @@ STOCK: Final[Mapping[str, int]] = {
 
 PATIENCE: Final[Mapping[str, int]] = {
     RETRIES: 5,
-    FIRST_DELAY: 200_000,
-    LONGEST_DELAY: 3_000_000,
+    FIRST_DELAY: 100_000,
+    LONGEST_DELAY: 2_000_000,
     CONNECT_S: 3,
     IDLE_S: 10,
 }
 """What is set where neither the user nor a plan says otherwise, before TensorFlow is loaded.
 
-Between 6 and 11 s of waiting, and 18 s of connecting at the most: a dead endpoint is told within 30 s. With 1 % of
-requests failing, six failures in a row come once in 10^12 requests; with 10 %, once in a million.
+Between 3 and 8 s of waiting, and 18 s of connecting at the most: a dead endpoint is told within 30 s, also where an
+iterator that has failed waits for one more read of its threads. With 1 % of requests failing, six failures in a row come
+once in 10^12 requests; with 10 %, once in a million.
 """
 
 _MIB: Final = 1 << 20

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pipeline_opt.access import Access
 from pipeline_opt.errors import CorruptRecordError, MissingPathError, PipelineOptError, SourceError, StageError
 from pipeline_opt.sources import FileSource
-from pipeline_opt.storage.preflight import Finding, failed, findings
+from pipeline_opt.storage.preflight import Finding, failed, findings, forget
 from pipeline_opt.storage.uris import local_path
 
 Examine = Callable[[str], Finding | None]
@@ -79,8 +79,11 @@ def may_read(source: FileSource, path: str) -> bool:
 
 
 def problem_now(path: str) -> Finding | None:
-    """What the storage's preflight says of a path now, within seconds."""
-    return failed(findings(path, "tf"))
+    """What the storage's preflight says of a path now, within seconds; whoever asks for the store next is told, too."""
+    problem = failed(findings(path, "tf"))
+    if problem is not None:
+        forget()
+    return problem
 
 
 def _reader(sources: Iterable[tuple[str, FileSource]], path: str) -> Reader:
