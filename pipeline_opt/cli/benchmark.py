@@ -26,11 +26,13 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.record import Record
+from pipeline_opt.reports.info_storage import followed, profiles_of
 from pipeline_opt.reports.info_variants import headline, variant_rows
 from pipeline_opt.sources import Images
 from pipeline_opt.stages import Map
 from pipeline_opt.summary import benchmark_summary
 
+probes = lazy_module("pipeline_opt.reports.terminal_probe")
 terminal = lazy_module("pipeline_opt.reports.terminal")
 synth = lazy_module("pipeline_opt.synth")
 
@@ -198,3 +200,13 @@ def show(output: Output, runs: Mapping[str, Record]) -> None:
         output.text(headline(variant_rows(runs)))
     output.show(terminal.summary_renderable(runs[main], main))
     output.line()
+    profiles = profiles_of(runs)
+    if profiles:
+        output.show(probes.probe_renderable(profiles))
+    for each in followed(runs):
+        output.line()
+        output.text(f"{each.variant}: {each.sentences[0]}")
+        for sentence in each.sentences[1:]:
+            output.text(f"- {sentence}")
+    if profiles:
+        output.line()

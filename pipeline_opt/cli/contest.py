@@ -17,6 +17,7 @@ from pipeline_opt.machine import machine
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.record import Record
+from pipeline_opt.reports.info_storage import ADVICE, STORAGE
 from pipeline_opt.sources import FileSource
 from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.probe.advice import Advice, advise
@@ -104,13 +105,13 @@ class Contest:
         """
         forms = variants_of(self.pipeline)
         profile = self._probed(probing) if self.entry.label or ADVISED in self.entry.variants else None
-        beside: dict[str, Any] = {} if profile is None else {"storage": profile.to_json()}
+        beside: dict[str, Any] = {} if profile is None else {STORAGE: profile.to_json()}
         for variant, name in zip(self.entry.variants, self.entry.names, strict=True):
             if variant != ADVISED:
                 yield name, forms[variant], beside
             elif profile is not None:
                 advice = advise(profile, demand_bytes_per_s=demand_bytes_per_s, cores=machine().cores)
-                yield name, self._advised(advice), {**beside, "advice": list(advice.sentences())}
+                yield name, self._advised(advice), {**beside, ADVICE: list(advice.sentences())}
 
     def _probed(self, probing: Probing) -> StorageProfile:
         source = self.pipeline.source

@@ -20,13 +20,16 @@ from pipeline_opt.reports.info_compare import compare_info
 from pipeline_opt.reports.info_knobs import knobs_info
 from pipeline_opt.reports.info_overlap import overlap_info
 from pipeline_opt.reports.info_phases import phase_rows
+from pipeline_opt.reports.info_probe import probe_info, probe_rows
 from pipeline_opt.reports.info_stages import stages_info
+from pipeline_opt.reports.info_storage import followed, profiles_of
 from pipeline_opt.reports.info_table import StageRow, absences, parallelism_text, stage_rows
 from pipeline_opt.reports.info_variants import headline, variant_rows
 from pipeline_opt.reports.palette import cause_color, phase_color
-from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_stages, to_png, to_svg
+from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_probe, plot_stages, to_png, to_svg
 from pipeline_opt.reports.verdict import Verdict, judge
 from pipeline_opt.reports.words import GLOSSARY
+from pipeline_opt.storage.measured import StorageProfile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +43,7 @@ _FILTERS: Final[dict[str, Callable[[Any], str]]] = {
     "percent": units.percent,
     "number": units.number,
     "size": units.size,
+    "speed": units.speed,
     "ratio": units.ratio,
     "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
     "keep": lambda text: text.replace(" %", "\u00a0%"),
@@ -96,6 +100,7 @@ def page(records: Mapping[str, Record], title: str = "Input pipeline report") ->
         raise UsageError("page: no runs given; valid: one or more")
     sections = [_section(name, record, f"run{i}") for i, (name, record) in enumerate(records.items(), 1)]
     overlap, variants, several = overlap_info(records), variant_rows(records), len(records) > 1
+    profiles = profiles_of(records)
     return _template().render(
         title=title,
         sections=sections,
@@ -104,6 +109,9 @@ def page(records: Mapping[str, Record], title: str = "Input pipeline report") ->
         compared=_compared(records) if several else (),
         variants=variants,
         phases=phase_rows(records) if several else (),
+        storages=probe_rows(profiles) if profiles else (),
+        storage_figure=_probe_figure(profiles) if profiles else None,
+        advised=followed(records),
         headline=headline(variants) if several else sections[0].verdict.sentence,
         glossary=GLOSSARY,
         created=next(iter(records.values())).created,
@@ -205,6 +213,11 @@ def _compared(records: Mapping[str, Record]) -> tuple[tuple[str, str, str], ...]
 def _compare_figure(records: Mapping[str, Record]) -> Drawing:
     info = compare_info({name: [record] for name, record in records.items()})
     return _drawing(plot_compare(info), "compare", None)
+
+
+def _probe_figure(profiles: Mapping[str, StorageProfile]) -> Drawing:
+    info = probe_info(profiles)
+    return _drawing(plot_probe(info), "storage", info.reason)
 
 
 def _drawing(figure: Figure, name: str, reason: str | None) -> Drawing:

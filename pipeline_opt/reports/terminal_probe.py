@@ -43,15 +43,11 @@ def _cells(row: ProbeRow) -> dict[str, str]:
         "first byte, warm: median": units.seconds(row.warm_median_s),
         "  p95 ": units.seconds(row.warm_p95_s),
         "  p99 ": units.seconds(row.warm_p99_s),
-        "one stream": _rate(row.stream_bytes_per_s),
-        "all streams": _rate(row.total_bytes_per_s),
+        "one stream": units.speed(row.stream_bytes_per_s),
+        "all streams": units.speed(row.total_bytes_per_s),
         "knee": units.ABSENT if row.knee is None else units.plural(row.knee, "stream"),
         "failed requests": f"{row.errors:,}" if row.errors else units.ABSENT,
     }
-
-
-def _rate(value: float | None) -> str:
-    return units.ABSENT if value is None else f"{units.size(value)}/s"
 
 
 def _notes(profile: StorageProfile) -> tuple[str, ...]:

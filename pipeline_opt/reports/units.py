@@ -48,6 +48,11 @@ def size(value: float | None) -> str:
     return f"{number(value)} {_PREFIXES[step]}B"
 
 
+def speed(value: float | None) -> str:
+    """Bytes a second: `1.2 GB/s`."""
+    return ABSENT if value is None or not math.isfinite(value) else f"{size(value)}/s"
+
+
 def rate(value: float | None, what: str = "elements") -> str:
     """A rate: `1,240 elements/s`."""
     return ABSENT if value is None or not math.isfinite(value) else f"{number(value)} {what}/s"
