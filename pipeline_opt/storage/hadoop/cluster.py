@@ -10,13 +10,13 @@ from typing import Final, Self
 
 from pipeline_opt.errors import PipelineOptError
 from pipeline_opt.storage.hadoop.daemon import JVM_OPTIONS, Daemon
+from pipeline_opt.storage.hadoop.files import remove, upload
 from pipeline_opt.storage.hadoop.jars import Progress, class_path
 from pipeline_opt.storage.hadoop.java import find_java
 from pipeline_opt.storage.hadoop.known import KNOWN
 from pipeline_opt.storage.hadoop.libhdfs import libhdfs_home
 from pipeline_opt.storage.hadoop.reaper import Reaper
 from pipeline_opt.storage.hadoop.settings import LOOPBACK, write_server
-from pipeline_opt.storage.hadoop.upload import upload
 
 _NAMENODE: Final = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 _DATANODE: Final = "org.apache.hadoop.hdfs.server.datanode.DataNode"
@@ -39,6 +39,12 @@ class Cluster:
     Raises:
         SchemeError: Java or Hadoop are not there and cannot be had; names the remedy.
         SourceError: A daemon does not start; has the end of its log.
+
+    Attributes:
+        ports: Where the NameNode is called and where blocks are transferred.
+        folder: What the daemons write: gone with them.
+        namenode: The process.
+        datanode: The process.
     """
 
     def __init__(
@@ -52,10 +58,10 @@ class Cluster:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
-            self._folder = Path(tempfile.mkdtemp(prefix="pipeline-opt-hdfs-"))
-            self._reaper = undo.enter_context(Reaper(self._folder, KNOWN.folder))
+            self.folder = Path(tempfile.mkdtemp(prefix="pipeline-opt-hdfs-"))
+            self._reaper = undo.enter_context(Reaper(self.folder, KNOWN.folder))
             self.ports = KNOWN.ports(self._name)
-            write_server(self._folder / "server", self._folder / "data", self.ports, self._at)
+            write_server(self.folder / "server", self.folder / "data", self.ports, self._at)
             self._settings = undo.enter_context(KNOWN.knows(self._name, self.ports))
             formatting = self._daemon("NameNode", _NAMENODE, "-format", "-nonInteractive")
             self.namenode = undo.enter_context(self._daemon("NameNode", _NAMENODE))
@@ -104,6 +110,14 @@ class Cluster:
         """
         return upload(Path(source), self.uri, target)
 
+    def remove(self, path: str) -> None:
+        """Delete a file, or a folder with all that is in it.
+
+        Raises:
+            SourceError: It cannot be deleted.
+        """
+        remove(self.uri, path)
+
     def start_datanode(self) -> None:
         """Start the DataNode again, and wait until the NameNode knows its blocks."""
         self.datanode.start()
@@ -123,7 +137,7 @@ class Cluster:
         self.namenode.kill()
 
     def _daemon(self, name: str, main: str, *arguments: str) -> Daemon:
-        server = self._folder / "server"
+        server = self.folder / "server"
         jars = ":".join(map(str, (server, *self._jars)))
         command = [str(self._java.command), *JVM_OPTIONS, "-cp", jars, main, *arguments]
-        return Daemon(name, command, self._folder / f"{name.lower()}.log", self._reaper)
+        return Daemon(name, command, self.folder / f"{name.lower()}.log", self._reaper)

@@ -1,4 +1,4 @@
-"""Files of this machine copied into an HDFS, several at once."""
+"""Files copied into an HDFS, several at once, and deleted."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ def upload(source: Path, uri: str, target: str) -> int:
             return sum(pool.map(lambda pair: _copy(client, *pair), pairs))
     except Exception as error:
         raise SourceError(f"{source} cannot be copied to {uri}{target}: {error}") from error
+
+
+def remove(uri: str, path: str) -> None:
+    """Delete a file, or a folder with all that is in it.
+
+    Raises:
+        SourceError: HDFS does not do it.
+    """
+    try:
+        gone = hdfs_native.Client(uri).delete(path, True)
+    except Exception as error:
+        raise SourceError(f"{uri}{path} cannot be deleted: {error}") from error
+    if not gone:
+        raise MissingPathError(f"no such path: {uri}{path}")
 
 
 def _copy(client: Any, source: Path, target: str) -> int:

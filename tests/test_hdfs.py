@@ -1,0 +1,153 @@
+"""A real HDFS read by every route of this Python, also where it fails under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hdfs import RECORDS, Hdfs, record, routes
+from hdfs_reader import Reader
+
+from pipeline_opt.storage.hadoop import Cluster
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+WITHIN_S = 30.0
+"""By when an error has to be there, as people are promised."""
+
+
+@pytest.fixture(params=routes())
+def reader(hdfs: Hdfs, request: pytest.FixtureRequest) -> Iterator[Reader]:
+    yield hdfs.reader(request.param)
+    hdfs.mend()
+
+
+def test_lists_a_folder_and_reads_it(hdfs: Hdfs, reader: Reader) -> None:
+    read = reader.read(hdfs.uri)
+    assert (read.error, read.names, read.digest) == ("", hdfs.names, hdfs.digest)
+
+
+def test_globs(hdfs: Hdfs, reader: Reader) -> None:
+    read = reader.read(f"{hdfs.uri}/part-[02].*")
+    assert (read.error, read.names) == ("", [name for name in hdfs.names if not name.startswith("1:")])
+
+
+def test_reads_by_address(hdfs: Hdfs, reader: Reader) -> None:
+    read = reader.read(f"{hdfs.cluster.uri}/data/part-1.tfrecord")
+    assert (read.error, read.names) == ("", [name for name in hdfs.names if name.startswith("1:")])
+
+
+def test_survives_a_datanode_that_is_killed_and_restarted(hdfs: Hdfs, reader: Reader) -> None:
+    assert reader.read(hdfs.uri, pause=True).names == hdfs.names[:1]
+    hdfs.cluster.kill_datanode()
+    again = threading.Timer(1.0, hdfs.cluster.start_datanode)
+    again.start()
+    read = reader.resume()
+    again.join()
+    assert (read.error, read.names, read.digest) == ("", hdfs.names, hdfs.digest)
+
+
+def test_a_datanode_that_stays_away_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
+    reader.read(hdfs.uri, pause=True)
+    hdfs.cluster.kill_datanode()
+    read = reader.resume()
+    assert read.error
+    assert ".tfrecord" in read.message
+    assert read.names == hdfs.names[: len(read.names)]
+    assert read.seconds < WITHIN_S
+
+
+def test_a_namenode_that_is_down_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
+    hdfs.cluster.kill_namenode()
+    read = reader.read(hdfs.uri)
+    assert (read.error, read.names) == ("SourceError", [])
+    assert "hdfs://testing/data" in read.message
+    assert "refuse" in read.message.lower()
+    assert read.seconds < WITHIN_S
+    hdfs.mend()
+    assert reader.read(hdfs.shard(0)).names == hdfs.names[:RECORDS]
+
+
+def test_a_wrong_port_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
+    read = reader.read("hdfs://127.0.0.1:1/data")
+    assert (read.error, read.names) == ("SourceError", [])
+    assert "127.0.0.1:1" in read.message
+    assert read.seconds < WITHIN_S
+
+
+def test_a_missing_file_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
+    read = reader.read(hdfs.shard(7))
+    assert (read.error, read.names) == ("MissingPathError", [])
+    assert "part-7.tfrecord" in read.message
+
+
+def test_a_file_that_is_deleted_while_it_is_read_is_named(
+    hdfs: Hdfs, reader: Reader, tmp_path: Path, tf: object
+) -> None:
+    path = tmp_path / "part-9.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:  # type: ignore[attr-defined]
+        for number in range(RECORDS):
+            writer.write(record(9, number))
+    hdfs.cluster.put(path, "/more/part-9.tfrecord")
+    assert reader.read(hdfs.shard(0), "hdfs://testing/more/part-9.tfrecord", pause=True).names == hdfs.names[:1]
+    hdfs.cluster.remove("/more/part-9.tfrecord")
+    read = reader.resume()
+    assert read.error
+    assert "part-9.tfrecord" in read.message
+    assert read.names == hdfs.names[:RECORDS]
+    assert read.seconds < WITHIN_S
+
+
+def test_routes_give_the_same_elements(hdfs: Hdfs) -> None:
+    read = {via: hdfs.reader(via).read(hdfs.uri) for via in routes()}
+    assert {(tuple(each.names), each.digest) for each in read.values()} == {(tuple(hdfs.names), hdfs.digest)}
+
+
+def test_a_suspended_namenode_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
+    hdfs.cluster.namenode.suspend()
+    try:
+        read = reader.read(hdfs.uri)
+    finally:
+        hdfs.cluster.namenode.resume()
+    assert read.error
+    assert read.names == []
+    assert read.seconds < WITHIN_S
+
+
+def test_nothing_is_left_of_a_cluster(hdfs: Hdfs) -> None:
+    with Cluster("other") as cluster:
+        folders = [Path(cluster.environ["HADOOP_CONF_DIR"]), cluster.folder]
+        pids = [daemon.pid for daemon in (cluster.namenode, cluster.datanode)]
+        assert all(folder.is_dir() for folder in folders)
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        assert cluster.uri != hdfs.cluster.uri
+    assert not cluster.folder.exists()
+    assert folders[0].is_dir(), "the other cluster's clients need it"
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_daemons_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\n"
+        "from pipeline_opt.storage.hadoop import Cluster\n"
+        "with Cluster() as c:\n"
+        "    print(c.namenode.pid, c.datanode.pid, c.folder, c.environ['HADOOP_CONF_DIR'], flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with child:
+        assert child.stdout is not None
+        namenode, datanode, *folders = child.stdout.readline().split()
+        child.send_signal(signal.SIGKILL)
+    paths = [Path(f"/proc/{namenode}"), Path(f"/proc/{datanode}"), *map(Path, folders)]
+    limit = time.monotonic() + WITHIN_S
+    while any(path.exists() for path in paths) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert [path for path in paths if path.exists()] == []
