@@ -20,7 +20,7 @@ from pipeline_opt.cli.measuring import RunProgress
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("default::pipeline_opt.errors.PlanWarning")]
 
-VERBS = ("benchmark", "profile", "report", "compare", "explain", "synth", "doctor")
+VERBS = ("benchmark", "profile", "report", "compare", "explain", "synth", "emulate", "doctor")
 PLAIN = ("--order", "interleave,map,batch,prefetch", "--batch-size", "4")
 REPORTS = {"summary.json", "overlap.png", "stages.png", "knobs.png", "report.html", "trace.json"}
 PROFILE = REPORTS | {"profile.run", "pipeline.toml", "pipeline.py"}

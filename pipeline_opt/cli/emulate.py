@@ -22,14 +22,28 @@ from pipeline_opt.storage.emulator import Emulation, Waited
 from pipeline_opt.summary import SCHEMA
 
 EXAMPLES: Final = (
-    "pipeline-opt emulate data --as gs://photos --ttfb 60ms±20 --stream-rate 25MB/s -- python train.py gs://photos",
-    "pipeline-opt emulate data --as gs://photos --errors 503:1%,reset:0.5% -- pipeline-opt profile gs://photos",
+    "pipeline-opt emulate data --as gs://photos --ttfb 60ms±20 --stream-rate 25MB/s -- python train.py",
+    "pipeline-opt emulate data --as gs://photos --errors 503:1% -- pipeline-opt profile gs://photos",
     "pipeline-opt emulate data --as gs://photos --profile bucket.json",
-    "pipeline-opt emulate data --as hdfs://namenode --ttfb 20ms -- pipeline-opt profile hdfs://namenode",
+    "pipeline-opt emulate data --as hdfs://name --ttfb 20ms -- pipeline-opt profile hdfs://name",
 )
 
 _BACKEND: Final = os.environ.get("MPLBACKEND")
 """What the user has set: our own choice is not for the command."""
+
+Errors = Annotated[
+    str | None,
+    typer.Option(
+        "--errors",
+        metavar="KIND:SHARE,...",
+        help="What fails: statuses such as 503:1% or 403:1%; reset (the connection), truncate (the answer ends early), "
+        "stall (none comes).",
+    ),
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="URI=FOLDER", help="Another bucket with its folder; may be repeated."),
+]
 
 
 def run(
@@ -41,10 +55,7 @@ def run(
     uri: Annotated[
         str, typer.Option("--as", metavar="URI", help="What the folder is to be: gs://BUCKET or hdfs://NAME.")
     ] = "",
-    also: Annotated[
-        list[str] | None,
-        typer.Option("--also", metavar="URI=FOLDER", help="Another bucket with its folder; may be repeated."),
-    ] = None,
+    also: Also = None,
     ttfb: Annotated[
         str | None, typer.Option("--ttfb", metavar="TIME", help="Time to first byte: 60ms, or 60ms±20 drawn evenly.")
     ] = None,
@@ -54,15 +65,7 @@ def run(
     total_rate: Annotated[
         str | None, typer.Option("--total-rate", metavar="RATE", help="What all answers together move.")
     ] = None,
-    errors: Annotated[
-        str | None,
-        typer.Option(
-            "--errors",
-            metavar="KIND:SHARE,...",
-            help="What fails: statuses such as 503:1% or 403:1%; reset (the connection), truncate (the answer "
-            "ends early), stall (none comes).",
-        ),
-    ] = None,
+    errors: Errors = None,
     profile: Annotated[
         Path | None,
         typer.Option("--profile", metavar="FILE", help="Be as slow as the storage that probe --save recorded."),
@@ -99,6 +102,11 @@ def run(
         log=log,
         progress=note,
     )
+    raise typer.Exit(_run(store, command, json_out))
+
+
+def _run(store: Emulation, command: list[str] | None, json_out: JsonFile) -> int:
+    """Serve for as long as the command runs, or until a signal; the exit code."""
     with Foreground() as front:
         with store:
             code = front.run(command, _environment(store)) if command else _serve(store, front, json_out)
@@ -106,7 +114,7 @@ def run(
         note(summary(waited))
         made = {kind: dataclasses.asdict(each) for kind, each in waited.items()}
         json_out.write({"schema": SCHEMA, "uris": list(store.uris), "requests": made})
-    raise typer.Exit(code)
+    return code
 
 
 def summary(waited: dict[str, Waited]) -> str:
