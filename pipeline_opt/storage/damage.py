@@ -16,7 +16,7 @@ from pipeline_opt.storage.bridge import handed_over
 from pipeline_opt.storage.compression import decompressed_head, head, open_decompressed
 from pipeline_opt.storage.csv_form import rows_of
 from pipeline_opt.storage.formats import describe
-from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, corruption_at, cut_header, first_corruption
+from pipeline_opt.storage.tfrecord import HEADER_BYTES, begins_with_record, cut_header, first_corruption
 from pipeline_opt.storage.uris import local_path
 
 tf = lazy_module("tensorflow")
@@ -28,8 +28,8 @@ _SEARCH_S: Final = 10.0
 """So long remote files are searched for a damage at a known place."""
 _GLANCE_S: Final = 3.0
 """The same where nothing has failed."""
-_HANDED_OVER: Final = 64
-"""The bridge's pieces that are looked at: those of as many files as are read at a time, mostly."""
+_HANDED_OVER: Final = 256
+"""The bridge's pieces that are looked at: more than are read and prefetched at a time, mostly."""
 _SEARCHED_BYTES: Final = 1 << 30
 """Where contents must be read through, the search ends after so many bytes."""
 _GLANCED_BYTES: Final = 64 << 20
@@ -70,13 +70,13 @@ def damaged_record(files: Sequence[str], compression: str, offset: int, access: 
 def damaged_piece(files: Sequence[str], compression: str, offset: int, access: Access = DEFAULT) -> Damage | None:
     """The damaged record at `offset` of a piece that the bridge handed over last, told by its place in the file."""
     known = set(files)
-    candidates = [piece for piece in handed_over() if piece.path in known]
+    candidates = [piece for piece in handed_over() if piece.path in known and offset < piece.end - piece.start]
     for piece in candidates[:_HANDED_OVER]:
         for start in (piece.start + offset, piece.start + offset - HEADER_BYTES):
-            if not piece.start <= start < piece.end:
+            if start < piece.start:
                 continue
             try:
-                found = corruption_at(piece.path, compression, start, access)
+                found = first_corruption(piece.path, compression, start, access, piece.start)
             except (SourceError, OSError, zlib.error):
                 continue
             if found is not None:

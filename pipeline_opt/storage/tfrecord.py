@@ -80,7 +80,7 @@ def read_records(path: str, compression: str = "", count: int = 1, access: Acces
 
 
 def first_corruption(
-    path: str, compression: str = "", at: int | None = None, access: Access = DEFAULT
+    path: str, compression: str = "", at: int | None = None, access: Access = DEFAULT, begin: int = 0
 ) -> Corruption | None:
     """Find the first damaged record of a file.
 
@@ -89,12 +89,14 @@ def first_corruption(
         compression: `""`, `GZIP` or `ZLIB`.
         at: Look at the record that begins there only, hopping over those before it; None if none begins there.
         access: How the file is reached.
+        begin: Where the first record to look at begins.
 
     Returns:
         The damage, or None if there is none.
     """
-    offset = 0
+    offset = begin
     with open_decompressed(path, compression, access=access) as stream:
+        _skip(stream, begin)
         while at is None or offset <= at:
             try:
                 wanted = at is None or offset == at
@@ -104,17 +106,6 @@ def first_corruption(
             if payload is None:
                 return None
             offset += len(payload) + OVERHEAD_BYTES
-    return None
-
-
-def corruption_at(path: str, compression: str, at: int, access: Access = DEFAULT) -> Corruption | None:
-    """What is wrong with the record that begins at byte `at` of the decompressed file; None if nothing is."""
-    with open_decompressed(path, compression, access=access) as stream:
-        _skip(stream, at)
-        try:
-            _read_record(stream, keep=True, check=True)
-        except _DamagedError as damage:
-            return Corruption(at, str(damage))
     return None
 
 

@@ -100,8 +100,9 @@ class Fetching:
         if hangs >= min(_HANGS, self._tries):
             error = TimeoutError(f"nothing came within {timeout_s:g} s, {hangs} times")
             self._error = self._said(error, hangs)
+            self._run_number += 1
             return
-        self._size = max(_SMALLEST, self._size // 4)
+        self._size = max(min(_SMALLEST, self._size), self._size // 4)
         self._start()
 
     def _start(self) -> None:

@@ -28,9 +28,11 @@ _HANDED_OVER: Final[deque[HandedOver]] = deque(maxlen=4096)
 
 
 def handed_over() -> tuple[HandedOver, ...]:
-    """The last piece of each file that was handed over, the newest first: where damage that a reader reports may be."""
-    latest = {piece.path: piece for piece in tuple(_HANDED_OVER)}
-    return tuple(reversed(latest.values()))
+    """The pieces that were handed over last, the newest first: where damage that a reader reports may be.
+
+    It need not be in the newest of a file: a prefetch reads on after an error.
+    """
+    return tuple(dict.fromkeys(reversed(tuple(_HANDED_OVER))))
 
 
 class Bridge:
