@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Final
 
 from pipeline_opt.errors import PlanError, PlanWarning
 from pipeline_opt.plan import Combination, P, Plan
@@ -11,13 +11,16 @@ from pipeline_opt.sources import FileSource, Images
 from pipeline_opt.stages import AUTO, Interleave, Options, Prefetch, PrefetchToDevice, Shuffle
 from pipeline_opt.storage.probe.advice import Advice
 
+ONE_BY_ONE: Final = {"cycle_length": 1, "block_length": 1, "num_parallel_calls": 1}
+"""The order of a sequential read; tf.data opens two files ahead even so."""
+
 
 def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
     """A plan that reads as advised, with an interleave stage if it had none.
 
     Reading several files in turn changes the order of elements. It is free where the plan shuffles them, is not
     deterministic, or leaves the number of files to TensorFlow already; images keep their order, as a file holds one
-    element. Elsewhere files are read in order, the next two of them opened ahead, and a warning says so.
+    element. Elsewhere files are read in the order that they are, the next ones opened ahead, and a warning says so.
 
     Args:
         advice: What `advise` gave.
@@ -30,15 +33,17 @@ def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
     if isinstance(plan.source, Combination) or not isinstance(plan.source, FileSource):
         raise PlanError(f"{plan.source.kind}: only a plan that reads files can be read as advised for a storage")
     free = order_is_free(plan) if keep_order is None else not keep_order
-    one_by_one = not free and not isinstance(plan.source, Images)
-    if one_by_one:
+    if not free and not isinstance(plan.source, Images):
+        cycle = plan.reader.cycle_length if plan.reader else 1
         warnings.warn(
-            "the plan's order is fixed (no shuffle), so that files are read one after another, two of them opened ahead: "
-            f"not the {advice.streams} that the storage needs; shuffle, or say that the order is free",
+            f"the plan's order is fixed (no shuffle), so that files are read {cycle} at a time as before, some of the next ones "
+            f"opened ahead: not the {advice.streams} that the storage needs; shuffle, or say that the order is free",
             PlanWarning,
             stacklevel=2,
         )
-    knobs = _knobs(advice, plan, one_by_one=one_by_one)
+        knobs: dict[str, Any] = {"num_parallel_calls": cycle} if plan.reader else {**ONE_BY_ONE}
+    else:
+        knobs = _knobs(advice, plan)
     reader = plan.reader
     changed = plan.replace(reader.name, **knobs) if reader else plan.with_stages((Interleave(**knobs), *plan.stages))
     changed = _prefetching(changed, advice.prefetch)
@@ -53,9 +58,7 @@ def order_is_free(plan: Plan) -> bool:
     return undetermined or unfixed or any(isinstance(stage, Shuffle) for stage in plan.stages)
 
 
-def _knobs(advice: Advice, plan: Plan, *, one_by_one: bool) -> dict[str, Any]:
-    if one_by_one:
-        return {"cycle_length": 1, "block_length": 1, "num_parallel_calls": 1}
+def _knobs(advice: Advice, plan: Plan) -> dict[str, Any]:
     if isinstance(plan.source, Images):
         # A file is read by one call of a map, which opens nothing ahead.
         return {"cycle_length": advice.streams, "num_parallel_calls": advice.streams}

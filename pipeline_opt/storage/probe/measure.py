@@ -33,7 +33,9 @@ SHARES: Final = {"stat": 0.06, "cold": 0.1, "warm": 0.1, "sizes": 0.22}
 """Of the seconds; the streams have what is left."""
 
 OWN: Final = 0.05
-"""Of the time to first byte: what a client needs for itself above that is told."""
+"""Of the time to first byte: what a client needs for itself above that, and above `LEAST_OWN_S`, is told."""
+
+LEAST_OWN_S: Final = 0.002
 
 Progress = Callable[[float, str], object]
 """Takes the share done, 0 to 1, and what is being measured."""
@@ -95,6 +97,7 @@ class _Probing:
     def __init__(self, client: Client, clock: Clock, budget: Budget, findings: Findings, on_progress: Progress) -> None:
         self.client, self.clock, self.budget, self.findings = client, clock, budget, findings
         self.on_progress = on_progress
+        self.kept = client.warm()
         self.limit_s = min(LONGEST_HANG_S, max(1.0, budget.seconds / 2))
 
     def run(self, streams: int) -> None:
@@ -159,17 +162,17 @@ class _Probing:
         share = SHARES["cold"] + SHARES["warm"] * bool(self.client.warm_reason)
         if not self.client.cold_reason:
             self._phase("time to first byte, cold", share, cold)
-        if self.findings.own and median(self.findings.own) > OWN * median(self.findings.cold):
+        if self.findings.own and median(self.findings.own) > max(LEAST_OWN_S, OWN * median(self.findings.cold)):
             self.findings.note("own", _own_note(self.client.block_bytes or 0, median(self.findings.own)))
         if not self.client.warm_reason:
-            kept = self.client.warm()
+            kept = self.kept
             # The first request on it makes the connection.
             self._phase("connecting", SHARES["warm"], lambda _stopped: requests.time(lambda: kept, targets.draw(1)))
             warm = partial(phases.measure_latency, lambda: kept, targets, requests, self.findings.warm)
             self._phase("time to first byte, warm", SHARES["warm"], warm)
 
     def _sizes(self, targets: Targets) -> None:
-        kept = self.client.warm()
+        kept = self.kept
         requests = phases.Requests(self.clock, self.budget, self.findings)
         until = self.budget.moment(SHARES["sizes"])
         measure = partial(

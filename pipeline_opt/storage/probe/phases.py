@@ -11,7 +11,7 @@ from pipeline_opt.clock import Clock
 from pipeline_opt.storage.probe.budget import Budget
 from pipeline_opt.storage.probe.client import Client, Connection, File
 from pipeline_opt.storage.probe.findings import Findings
-from pipeline_opt.storage.probe.targets import Range, Targets
+from pipeline_opt.storage.probe.targets import Range, Targets, within
 
 Stopped = Callable[[], bool]
 
@@ -114,7 +114,7 @@ def measure_sizes(
 
     None is larger than the client's block.
     """
-    sizes = ladder(targets.largest if block is None else min(targets.largest, block))
+    sizes = ladder(targets.largest) if block is None else ladder(min(targets.largest, within(block)), block)
     phase_s = left_s()
     for size in list(sizes):
         # Each step is four times the one before: what that took says whether this one has room.
@@ -145,9 +145,14 @@ def _time_size(
     return taken is not None
 
 
-def ladder(largest: int) -> tuple[int, ...]:
-    """Request sizes that files allow: `SIZES`, or parts of the largest file where it is too small for three of them."""
+def ladder(largest: int, block: int | None = None) -> tuple[int, ...]:
+    """Request sizes that files allow: `SIZES`, or parts of the largest file where it is too small for three of them.
+
+    Where a client's block ends them, the last is the largest request that fits into it.
+    """
     fitting = tuple(size for size in SIZES if size <= largest)
+    if block is not None and largest == within(block) and block <= SIZES[-1]:
+        fitting = (*fitting, largest)
     if len(fitting) >= FEW:
         return fitting
     return tuple(size for size in dict.fromkeys((largest // 16, largest // 4, largest)) if size > 0)

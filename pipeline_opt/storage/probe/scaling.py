@@ -13,7 +13,7 @@ from pipeline_opt.storage.probe.budget import Budget
 from pipeline_opt.storage.probe.client import Connection
 from pipeline_opt.storage.probe.findings import Findings
 from pipeline_opt.storage.probe.knee import is_flat
-from pipeline_opt.storage.probe.targets import Targets
+from pipeline_opt.storage.probe.targets import Targets, within
 from pipeline_opt.storage.probe.workers import run_together
 
 MOST_FAILED: Final = 8
@@ -33,11 +33,15 @@ WINDOW_PART: Final = 3
 REQUESTING: Final = 0.75
 """The share of a window's time in which requests begin."""
 
-ROUNDS: Final = 4
-"""So many requests of each stream a window is to hold."""
+LEAST_S: Final = 0.6
+ROUNDS: Final = 3
+"""A window is to hold so many requests of each stream, and so many seconds, if it need not be longer for that than
+`MOST_LONGER` times its share of what is left; what it need not have is for going over all of them again."""
+
+MOST_LONGER: Final = 1.6
 
 LEAST_WINDOW: Final = 0.25
-"""Of the time from the first request to the last: a shorter window holds too little."""
+"""Of the time in which requests began: a shorter window holds too little."""
 
 
 class Done(NamedTuple):
@@ -70,7 +74,8 @@ def request_bytes(targets: Targets, block: int | None, ttfb_s: float, rate: floa
     """
     timely = int((rate or 1e7) * max(REQUEST_S, ttfb_s))
     affordable = budget.left_bytes // 256
-    return max(1, min(targets.typical, block or targets.typical, max(65536, min(timely, affordable))))
+    most = targets.typical if block is None else min(targets.typical, within(block))
+    return max(1, min(most, max(65536, min(timely, affordable))))
 
 
 def measure_scaling(
@@ -98,9 +103,11 @@ def measure_scaling(
                 if number == 0:
                     findings.note("streams", reason)
                 return
-            # Later passes have what the first one left.
-            share = budget.left_s / (len(wanted) - place) if number == 0 else budget.left_s / len(wanted)
-            share = min(budget.left_s, max(share, ROUNDS * _round_s(findings.streams.values(), count)))
+            share = MOST_LONGER * budget.left_s / (len(wanted) - place)
+            useful = max(LEAST_S, ROUNDS * _round_s(findings.streams.values(), count)) / REQUESTING
+            if number > 0 and budget.left_s < useful:
+                return
+            share = min(budget.left_s, share, useful) if findings.streams else min(budget.left_s, share / MOST_LONGER)
             measured = _window(
                 [connect() for _ in range(count)],
                 targets,
@@ -124,11 +131,14 @@ def measure_scaling(
 
 
 def _round_s(known: Iterable[StreamRate], count: int) -> float:
-    """About what a request takes with so many streams: as long as with the most known, longer where those share the rate."""
-    last = max(known, key=lambda rate: rate.streams, default=None)
+    """About what a request takes with so many streams, if they gain what the last ones did."""
+    ordered = sorted((rate for rate in known if rate.streams <= count), key=lambda rate: rate.streams)
+    last = ordered[-1] if ordered else None
     if last is None or not last.bytes or not last.requests:
         return 0.0
-    return last.streams * last.bytes / last.requests / last.bytes_per_s * max(1.0, count / last.streams)
+    more = max(1.0, count / last.streams)
+    gain = last.bytes_per_s / ordered[-2].bytes_per_s if len(ordered) > 1 and ordered[-2].bytes_per_s else more
+    return count * last.bytes / last.requests / (last.bytes_per_s * min(more, max(1.0, gain)))
 
 
 def together(first: StreamRate | None, second: StreamRate) -> StreamRate:
@@ -199,7 +209,7 @@ def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate |
         return None
     begun, ended = min(each[0].begun_s for each in working), max(each[-1].ended_s for each in working)
     start, end = max(each[0].ended_s for each in working), min(each[-1].ended_s for each in working)
-    if end - start < LEAST_WINDOW * (ended - begun):
+    if end <= start or end - start < LEAST_WINDOW * (max(each[-1].begun_s for each in working) - begun):
         start, end = begun, ended
     if end <= start:
         return None

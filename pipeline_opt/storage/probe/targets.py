@@ -5,9 +5,17 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pipeline_opt.storage.probe.client import File
+
+SPARE: Final = 1 << 16
+"""Bytes of a client's block that a request leaves free: those by which tails differ."""
+
+
+def within(block: int) -> int:
+    """The largest request that is one to a client that asks for blocks."""
+    return max(1, block - SPARE)
 
 
 class Range(NamedTuple):
@@ -62,5 +70,7 @@ class Targets:
                     break
             count = min(count, size)
             # Where only tails can be had, one byte more each time round makes them differ.
-            last = min(size - count, round_) if self._tail_only else self._random.randint(0, size - count)
+            last = (
+                min(size - count, round_ % (SPARE // 2)) if self._tail_only else self._random.randint(0, size - count)
+            )
             return Range(path, size - count - last, count + last) if self._tail_only else Range(path, last, count)

@@ -110,7 +110,7 @@ def prediction(advice: Advice) -> str:
     }[advice.limit]
     return (
         f"{advice.uri}: predicted {size(advice.predicted_bytes_per_s)}/s with {plural(advice.streams, 'stream')}, "
-        f"{times:.1f} times one file after another ({size(advice.now_bytes_per_s)}/s), {ends}."
+        f"{_three(times)} times one file after another ({size(advice.now_bytes_per_s)}/s), {ends}."
     )
 
 

@@ -1,0 +1,85 @@
+"""The probe through TensorFlow's own GCS client against emulated storage: what it says is what the emulator does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import run_python
+
+CASES = ((0.005, 50e6), (0.05, 5e6), (0.2, 50e6))
+"""Times to first byte and rates of a stream; all together move four times that."""
+
+ATTEMPTS = 3
+"""A machine that does something else meanwhile is given another chance."""
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from pipeline_opt.storage.emulator import Emulation
+from pipeline_opt.storage.probe.measure import probe
+from pipeline_opt.storage.shape import Shape
+
+folder, out, cases = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+found = []
+with Emulation({"probed": Path(folder)}, Shape()) as store:
+    for ttfb, rate in cases:
+        store.shape = Shape(ttfb_s=ttfb, stream_bytes_per_s=rate, total_bytes_per_s=4 * rate)
+        found.append(probe("gs://probed", via="tf", seconds=8, streams=16).to_json())
+Path(out).write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight files that are larger than a request."""
+    made = tmp_path_factory.mktemp("probed")
+    for number in range(8):
+        (made / f"part-{number}").write_bytes(bytes([number]) * 8_000_000)
+    return made
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_emulated_storage_is_found_out(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process of its own: TensorFlow's client takes the size of its block, 64 MiB otherwise, once.
+    monkeypatch.setenv("GCS_READAHEAD_BUFFER_SIZE_BYTES", str(4 << 20))
+    open_cases = list(CASES)
+    seen = []
+    for _ in range(ATTEMPTS):
+        found = measured(folder, tmp_path / "found.json", open_cases)
+        seen += [summary(case, profile) for case, profile in zip(open_cases, found, strict=True)]
+        open_cases = [case for case, profile in zip(open_cases, found, strict=True) if not holds(case, profile)]
+        if not open_cases:
+            break
+    print(*seen, sep="\n")
+    assert not open_cases, seen
+
+
+def measured(folder: Path, out: Path, cases: list[tuple[float, float]]) -> list[dict[str, Any]]:
+    done = run_python("-c", SCRIPT, str(folder), str(out), json.dumps(cases), folder=out.parent, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    loaded: list[dict[str, Any]] = json.loads(out.read_text())
+    return loaded
+
+
+def holds(case: tuple[float, float], profile: dict[str, Any]) -> bool:
+    """Within 10 %, and the knee within one doubling; half a millisecond is what connecting and opening cost the client."""
+    ttfb, rate = case
+    samples = profile["cold"]["samples"]
+    median = samples[len(samples) // 2]
+    near = abs(median - ttfb) <= 0.1 * ttfb + 0.0005 and abs(profile["stream_bytes_per_s"] - rate) <= 0.1 * rate
+    reaching = 4 * rate / profile["streams"][0]["bytes_per_s"]
+    # Where the time to first byte is most of a request, sixteen streams may not reach what all can move.
+    return bool(near and (reaching / 2 <= (profile["knee"] or 16) <= 2 * reaching + 1))
+
+
+def summary(case: tuple[float, float], profile: dict[str, Any]) -> str:
+    samples = profile["cold"]["samples"]
+    rates = [(rate["streams"], round(rate["bytes_per_s"] / 1e6, 1)) for rate in profile["streams"]]
+    return (
+        f"{1e3 * case[0]:g} ms, {case[1] / 1e6:g} MB/s: {1e3 * samples[len(samples) // 2]:.2f} ms, "
+        f"{(profile['stream_bytes_per_s'] or 0) / 1e6:.2f} MB/s, knee {profile['knee']}, {rates}"
+    )
