@@ -163,6 +163,7 @@ class ResolvedSource:
         class_names: The folder names that the class numbers index, for images.
         bytes: Size of all files together; None where the storage does not tell.
         compression: `""`, `GZIP` or `ZLIB`: what `auto` stands for in this data.
+        via: The client that reads them: `local`, `tf` or `fsspec`.
     """
 
     files: tuple[str, ...]
@@ -170,3 +171,4 @@ class ResolvedSource:
     class_names: tuple[str, ...] = ()
     bytes: int | None = None
     compression: str = ""
+    via: str = field(default="local", compare=False)

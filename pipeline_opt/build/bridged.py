@@ -10,7 +10,6 @@ from pipeline_opt.sources import Csv, FileSource, FixedLength, ResolvedSource, T
 from pipeline_opt.stages import AUTO
 from pipeline_opt.storage.bridge import Bridge
 from pipeline_opt.storage.bridge.cutting import Cut, cut_lines, cut_records, cut_rows, fixed_length
-from pipeline_opt.storage.routes import route
 
 tf = lazy_module("tensorflow")
 dataset_ops = lazy_module("tensorflow.python.data.ops.dataset_ops")
@@ -19,15 +18,6 @@ np = lazy_module("numpy")
 UNKNOWN_CYCLE: Final = 16
 """Files that are taken to be read at a time where tf.data decides it."""
 _MOST_THREADS: Final = 256
-
-
-def is_bridged(source: FileSource, resolved: ResolvedSource) -> bool:
-    """Whether the files of a source come through the bridge.
-
-    Raises:
-        SchemeError: They cannot be opened here.
-    """
-    return any(route(path, source.access) == "fsspec" for path in _one_of_each_scheme(resolved.files))
 
 
 def bridge_of(source: FileSource, resolved: ResolvedSource) -> Bridge:
@@ -78,7 +68,3 @@ def _cut(source: FileSource) -> Cut:
     if isinstance(source, FixedLength):
         return fixed_length(source.record_bytes, source.header_bytes, source.footer_bytes)
     return cut_rows if isinstance(source, Csv) and source.header else cut_lines
-
-
-def _one_of_each_scheme(files: tuple[str, ...]) -> list[str]:
-    return list({path.partition("://")[0] if "://" in path else "": path for path in files}.values())

@@ -41,9 +41,7 @@ class FileReader:
     @cached_property
     def bridge(self) -> Bridge | None:
         """What fetches the files; None where TensorFlow opens them itself."""
-        if not bridged.is_bridged(self.source, self.resolved):
-            return None
-        return bridged.bridge_of(self.source, self.resolved)
+        return bridged.bridge_of(self.source, self.resolved) if self.resolved.via == "fsspec" else None
 
     def read_in_order(self) -> Any:
         """A dataset of the elements of all files, one file after another."""

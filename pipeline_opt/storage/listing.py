@@ -16,6 +16,7 @@ from pipeline_opt.storage.damage import mismatch
 from pipeline_opt.storage.filesystem import FileSystem, file_system, join, total_bytes
 from pipeline_opt.storage.formats import SUFFIXES, is_hidden, kind_by_suffix, suffix_of
 from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest, some
+from pipeline_opt.storage.routes import route
 
 _AUXILIARY: Final = (".json", ".md", ".yaml", ".yml", ".toml", ".py", ".idx", ".index", ".xml", ".html")
 
@@ -61,7 +62,14 @@ def resolve(source: FileSource) -> ResolvedSource:
     names = tuple(sorted(class_names))
     numbers = {name: number for number, name in enumerate(names)}
     labels = tuple(numbers[f.class_name] for f in found) if isinstance(source, Images) else None
-    return ResolvedSource(paths, labels, names, total, _checked_compression(source, paths))
+    return ResolvedSource(paths, labels, names, total, _checked_compression(source, paths), _client(source, paths))
+
+
+def _client(source: FileSource, paths: Sequence[str]) -> str:
+    """Which client reads the files; the bridge takes all of them if it has to take some."""
+    one_of_each_scheme = {path.partition("://")[0] if "://" in path else "": path for path in paths}.values()
+    clients = {route(path, source.access) for path in one_of_each_scheme}
+    return next((client for client in ("fsspec", "tf") if client in clients), "local")
 
 
 def _expand(source: FileSource, storage: FileSystem, name: str, path: str) -> tuple[list[_Found], set[str]]:

@@ -111,6 +111,11 @@ def _opened(source: FileSource, resolved: ResolvedSource, files: str) -> str:
 
 def _files(source: FileSource, resolved: ResolvedSource) -> str:
     """The files listed anew when the script runs, where that surely gives the same ones, else their names."""
+    if resolved.via == "fsspec":
+        raise PlanError(
+            f"source: {source.paths[0]} is read through the bridge from fsspec, which plain tf.data code has no form for; "
+            "write the code of a plan whose files TensorFlow opens itself: of a local copy, or with via='tf'"
+        )
     if len(source.paths) == 1 and _is_simple_glob(source.paths[0], resolved.files) and not isinstance(source, Images):
         return f"sorted(tf.io.gfile.glob({source.paths[0]!r}))"
     return listing([repr(path) for path in resolved.files])
