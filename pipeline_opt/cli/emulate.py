@@ -22,7 +22,7 @@ from pipeline_opt.storage.emulator import Emulation, Waited
 from pipeline_opt.summary import SCHEMA
 
 EXAMPLES: Final = (
-    "pipeline-opt emulate data --as gs://photos --ttfb 60ms±20 --stream-rate 25MB/s -- python train.py",
+    "pipeline-opt emulate data --as gs://photos --ttfb 60ms±20 --stream-rate 25MB/s -- python go.py",
     "pipeline-opt emulate data --as gs://photos --errors 503:1% -- pipeline-opt profile gs://photos",
     "pipeline-opt emulate data --as gs://photos --profile bucket.json",
     "pipeline-opt emulate data --as hdfs://name --ttfb 20ms -- pipeline-opt profile hdfs://name",

@@ -122,3 +122,4 @@ def obey(control: Control, conditions: Conditions, journal: Journal, parent: int
             conditions.change(shape_from_json(message["shape"]))
         journal.settle()
         control.tell(done=message["number"])
+    journal.settle()
