@@ -16,6 +16,9 @@ from pipeline_opt.reports.plots_style import MUTED, TEXT, empty_figure, new_figu
 
 HEIGHT_IN: Final = 4.1
 LONGEST_NAME: Final = 44
+SHORTEST_S: Final = 1e-7
+"""What is shorter is drawn as that: a logarithmic axis has no zero."""
+
 UNDER: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
 """Behind a label that lines may cross."""
 
@@ -103,7 +106,7 @@ def _draw_latency(axes: Axes, series: Sequence[ProbeSeries]) -> str:
     axes.set_xscale("log")
     for each, line in lines:
         style = "-" if line.kind == "cold" else (0, (1.5, 1.2))
-        seconds = [max(value, 1e-7) for value in line.seconds]
+        seconds = [max(value, SHORTEST_S) for value in line.seconds]
         axes.step(
             seconds,
             [100 * share for share in line.share],
@@ -112,29 +115,38 @@ def _draw_latency(axes: Axes, series: Sequence[ProbeSeries]) -> str:
             linewidth=1.6,
             linestyle=style,
         )
-        _mark_quantiles(axes, line, each.color, few=len(lines) == 1)
+        _mark_quantiles(axes, line, each.color)
     axes.set_ylim(0, 104)
     axes.set_yticks([0, 50, 95], ["0", "50", "95"])
     low = min(line.seconds[0] for _, line in lines)
     high = max(line.seconds[-1] for _, line in lines)
-    low, high = max(low, 1e-7) / 1.5, max(high, 1e-7) * 1.5
+    low, high = max(low, SHORTEST_S) / 1.5, max(high, SHORTEST_S) * 1.5
     axes.set_xlim(low, high)
     ticks = _decades(low, high)
     axes.set_xticks(ticks, [units.seconds(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
+    for each in series:
+        # What reading a file pays: the warm ones where there are some.
+        if each.latencies:
+            _name_quantiles(axes, each.latencies[-1], each.color, alone=len(lines) == 1)
     return ""
 
 
-def _mark_quantiles(axes: Axes, line: LatencyLine, color: str, *, few: bool) -> None:
-    """Dots at the median, at 95 and at 99 percent; times beside all of them where there is room, else at the median."""
-    marks = (("median", line.median_s, 50), ("p95", line.p95_s, 95), ("p99", line.p99_s, 99))
-    for _, value, percent in marks:
-        axes.plot([max(value, 1e-7)], [percent], "o", color=color, markersize=4)
-    shown = (marks[0], (f"p99 {units.seconds(line.p99_s)}\np95", line.p95_s, 95)) if few else marks[:1]
-    for name, value, percent in shown:
-        text = f"{name} {units.seconds(value)}" if few else units.seconds(value)
-        axes.annotate(text, (max(value, 1e-7), percent), (-7 if few and percent > 50 else 7, 0),
-                      textcoords="offset points", va="center", ha="right" if few and percent > 50 else "left",
+def _mark_quantiles(axes: Axes, line: LatencyLine, color: str) -> None:
+    """Dots at the median, at 95 and at 99 percent."""
+    for value, percent in ((line.median_s, 50), (line.p95_s, 95), (line.p99_s, 99)):
+        axes.plot([max(value, SHORTEST_S)], [percent], "o", color=color, markersize=4)
+
+
+def _name_quantiles(axes: Axes, line: LatencyLine, color: str, *, alone: bool) -> None:
+    """Times beside the dots: all of them where there is one line, else the median; on the side where there is room."""
+    low, high = axes.get_xlim()
+    named = [("median ", line.median_s, 50.0), ("p95 ", line.p95_s, 93.0), ("p99 ", line.p99_s, 99.0)]
+    for name, value, percent in named if alone else named[:1]:
+        place = math.log(max(value, SHORTEST_S) / low) / math.log(high / low)
+        left = place > 0.5
+        axes.annotate(f"{name if alone else ''}{units.seconds(value)}", (max(value, SHORTEST_S), percent),
+                      (-8 if left else 8, 0), textcoords="offset points", va="center", ha="right" if left else "left",
                       fontsize=7.5, color=color, bbox=UNDER)  # fmt: skip
 
 
