@@ -21,6 +21,7 @@ import pipeline_opt as po
 from pipeline_opt.access import Access
 from pipeline_opt.build.failures import translate
 from pipeline_opt.errors import PipelineOptError
+from pipeline_opt.storage.preflight import forget
 
 BLOCK_BYTES = 64 << 10
 LIMIT_S = 45.0
@@ -41,7 +42,7 @@ class Reader:
 
     def __init__(self, via: str, environ: Mapping[str, str]) -> None:
         settings = {**environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(Path(__file__).parent.parent)}
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(
             [sys.executable, __file__, via],
             stdin=subprocess.PIPE,
@@ -51,7 +52,10 @@ class Reader:
         )
 
     def read(self, *uris: str, pause: bool = False) -> Reading:
-        """Read all records; with `pause`, the first one only: `resume` reads the rest."""
+        """Read all records, as a process would that has just started.
+
+        With `pause`, the first one only: `resume` reads the rest.
+        """
         self._tell({"uris": uris, "pause": pause})
         return self._hear()
 
@@ -87,6 +91,7 @@ class Reader:
 def _main(via: str) -> None:
     for line in sys.stdin:
         asked, seen = json.loads(line), Seen()
+        forget()
         try:
             for record in _pipeline(asked["uris"], via).build().as_numpy_iterator():
                 seen.add(record)

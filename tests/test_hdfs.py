@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -106,17 +109,6 @@ def test_routes_give_the_same_elements(hdfs: Hdfs) -> None:
     assert {(tuple(each.names), each.digest) for each in read.values()} == {(tuple(hdfs.names), hdfs.digest)}
 
 
-def test_a_suspended_namenode_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
-    hdfs.cluster.namenode.suspend()
-    try:
-        read = reader.read(hdfs.uri)
-    finally:
-        hdfs.cluster.namenode.resume()
-    assert read.error
-    assert read.names == []
-    assert read.seconds < WITHIN_S
-
-
 def test_nothing_is_left_of_a_cluster(hdfs: Hdfs) -> None:
     with Cluster("other") as cluster:
         folders = [Path(cluster.environ["HADOOP_CONF_DIR"]), cluster.folder]
@@ -130,10 +122,6 @@ def test_nothing_is_left_of_a_cluster(hdfs: Hdfs) -> None:
 
 
 def test_daemons_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    import signal
-    import subprocess
-    import sys
-
     code = (
         "import sys\n"
         "from pipeline_opt.storage.hadoop import Cluster\n"

@@ -123,16 +123,6 @@ class Daemon:
         """End it as a failing machine would."""
         self.end(signal.SIGKILL)
 
-    def suspend(self) -> None:
-        """Stop it where it is: it keeps its connections and answers nothing."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-
     def log(self) -> str:
         """What it has logged since its start."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""

@@ -45,7 +45,7 @@ _CLIENT: Final[Settings] = {
     "ipc.client.connect.retry.interval": 500,
     "ipc.client.connect.max.retries.on.timeouts": 1,
     "ipc.client.ping": False,
-    "ipc.ping.interval": 15000,
+    "ipc.ping.interval": 8000,
     "dfs.client.socket-timeout": 15000,
     "dfs.client.max.block.acquire.failures": 5,
     "dfs.client.retry.window.base": 1000,

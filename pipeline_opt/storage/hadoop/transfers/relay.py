@@ -144,7 +144,7 @@ class _Delivery:
         buffer = memoryview(bytearray(pace.piece_bytes))
         while not self.answer.done and (cut is None or self.answer.content < cut):
             before = self.answer.content
-            piece = self._receive(buffer)
+            piece = self._receive(buffer if cut is None else buffer[: cut - before])
             pace.wait(self.answer.content - before)
             self._send(piece)
 
