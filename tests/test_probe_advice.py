@@ -32,6 +32,7 @@ def bucket(*rates: tuple[int, float], **changes: Any) -> StorageProfile:
         files=512,
         bytes=512 * 100_000,
         stream_bytes_per_s=10e6,
+        block_bytes=1 << 20,
         streams=tuple(StreamRate(count, rate, 1.0, int(rate)) for count, rate in given),
         knee=16,
         total_bytes_per_s=100e6,
@@ -132,6 +133,24 @@ def test_blocks_hold_a_file_and_are_no_larger_than_is_cheap() -> None:
     large = advise(bucket(), files=20, file_bytes=100e6)
     assert large.read_ahead == 1
     assert large.cycle_length == large.streams, "a file of many requests is not fetched ahead"
+
+
+def test_hdfs_through_tensorflow_needs_a_buffer() -> None:
+    hdfs = bucket(uri="hdfs://n/d", cold=Latency((), "kept"), warm=Latency((0.1,) * 9), block_bytes=None)
+    advice = advise(hdfs, files=64, file_bytes=1e6)
+    assert advice.buffer_size == advice.block_bytes == 2 << 20
+    assert advice.now_bytes_per_s == pytest.approx(1e6 / 0.3), "and a request that finds the end"
+    plan = apply(advice, po.Pipeline.from_tfrecords("x").shuffle(10).batch(2))
+    assert plan.source.buffer_size == 2 << 20  # type: ignore[attr-defined]
+    said = apply(advice, po.Pipeline.from_tfrecords("x", buffer_size=4096).shuffle(10).batch(2))
+    assert said.source.buffer_size == 4096, "what the user says stays"  # type: ignore[attr-defined]
+
+
+def test_the_bridge_is_told_its_blocks() -> None:
+    advice = advise(bucket(route="fsspec"), files=64, file_bytes=1e6)
+    plan = apply(advice, po.Pipeline.from_tfrecords("x").shuffle(10).batch(2))
+    assert (plan.source.access.block_bytes, plan.source.access.read_ahead) == (2 << 20, 0)  # type: ignore[attr-defined]
+    assert advice.buffer_size is None
 
 
 def test_a_rate_is_found_from_requests_where_need_be() -> None:

@@ -13,7 +13,7 @@ from pipeline_opt.stages import AUTO
 from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.probe import wording as say
 from pipeline_opt.storage.probe.knee import slower_from
-from pipeline_opt.storage.probe.model import Reading
+from pipeline_opt.storage.probe.model import Reading, reads_by_buffer
 
 HEADROOM: Final = 1.3
 """More streams than Little's law needs: those of an interleave are not all at work at every moment."""
@@ -54,6 +54,8 @@ class Advice:
         cycle_length: Of the interleave; the other knobs are called as tf.data and `Access` call them.
         private_threadpool_size: Where files are read inside a map, as images are: TensorFlow's own pool has a thread for
             each core, and reads no more files than that at a time.
+        buffer_size: Of the source's reader, where TensorFlow makes a request for every buffer; None where it does not.
+        route: The client that was probed: `local`, `tf` or `fsspec`.
         streams: How many requests should be under way.
         goal_bytes_per_s: What is aimed at: the demand, or the most that the storage gives.
         predicted_bytes_per_s: What the settings should give.
@@ -65,10 +67,12 @@ class Advice:
     """
 
     uri: str
+    route: str
     cycle_length: int
     num_parallel_calls: int
     block_length: int
     private_threadpool_size: int
+    buffer_size: int | None
     prefetch: int
     block_bytes: int
     read_ahead: int
@@ -129,10 +133,14 @@ def advise(
         "block_bytes": (int(reading.block_bytes), say.of_block_bytes(case)),
         "read_ahead": (0 if reading.requests == 1 else 1, say.of_read_ahead(case)),
     }
+    if reads_by_buffer(profile):
+        knobs["buffer_size"] = (int(reading.block_bytes), say.of_buffer_size())
     return Advice(
         uri=profile.uri,
-        **{name: value for name, (value, _) in knobs.items()},
+        route=profile.route,
+        **{name: value for name, (value, _) in knobs.items() if name != "buffer_size"},
         private_threadpool_size=case.streams,
+        buffer_size=knobs["buffer_size"][0] if "buffer_size" in knobs else None,
         streams=case.streams,
         goal_bytes_per_s=case.goal,
         predicted_bytes_per_s=min(reading.rate_of(case.streams), demand_bytes_per_s or math.inf),

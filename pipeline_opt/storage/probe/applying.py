@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any, Final
 
+from pipeline_opt.access import DEFAULT
 from pipeline_opt.errors import PlanError, PlanWarning
 from pipeline_opt.plan import Combination, P, Plan
-from pipeline_opt.sources import FileSource, Images
+from pipeline_opt.sources import FileSource, Images, TextLines, TFRecords
 from pipeline_opt.stages import AUTO, Interleave, Options, Prefetch, PrefetchToDevice, Shuffle
 from pipeline_opt.storage.probe.advice import Advice
 
@@ -44,10 +46,23 @@ def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
         knobs: dict[str, Any] = {"num_parallel_calls": cycle} if plan.reader else {**ONE_BY_ONE}
     else:
         knobs = _knobs(advice, plan)
+    plan = dataclasses.replace(plan, source=_source(advice, plan.source))
     reader = plan.reader
     changed = plan.replace(reader.name, **knobs) if reader else plan.with_stages((Interleave(**knobs), *plan.stages))
     changed = _prefetching(changed, advice.prefetch)
     return _with_threads(changed, advice.private_threadpool_size) if isinstance(plan.source, Images) else changed
+
+
+def _source(advice: Advice, source: FileSource) -> FileSource:
+    """The source in requests of the size advised, unless it says another."""
+    if advice.buffer_size is not None and isinstance(source, TFRecords | TextLines) and source.buffer_size is None:
+        return dataclasses.replace(source, buffer_size=advice.buffer_size)
+    if advice.route == "fsspec" and source.access.block_bytes is None:
+        access = dataclasses.replace(source.access, block_bytes=advice.block_bytes)
+        if access.read_ahead == DEFAULT.read_ahead:
+            access = dataclasses.replace(access, read_ahead=advice.read_ahead)
+        return dataclasses.replace(source, access=access)
+    return source
 
 
 def order_is_free(plan: Plan) -> bool:

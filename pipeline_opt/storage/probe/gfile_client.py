@@ -16,6 +16,7 @@ from pipeline_opt.storage.probe.client import Connection, File
 from pipeline_opt.storage.uris import require_scheme, scheme_of
 
 tf = lazy_module("tensorflow")
+file_io = lazy_module("tensorflow.python.lib.io._pywrap_file_io")
 
 GCS_BLOCK: Final = 64 << 20
 """What TensorFlow's GCS client asks for in one request unless told."""
@@ -29,17 +30,22 @@ class GFileConnection:
     """Opens a file for every request: TensorFlow's clients have no connection that a caller could keep.
 
     Args:
+        head_only: Whether the beginning of the file is read in place of the range.
         usual_s: CPU time that a request without a block takes: what a read takes above that is `own_s`.
     """
 
     usual_s: float
+    head_only: bool = False
     own_s: float = 0.0
 
     def read(self, path: str, offset: int, count: int) -> int:
         """Read a range of a file; several threads can at a time."""
         begun = time.thread_time()
         with tf.io.gfile.GFile(path, "rb") as file:
-            if offset:
+            if self.head_only:
+                # Its own buffer asks for 512 KiB whatever is read, and to seek is a request of its own.
+                file._read_buf = file_io.BufferedInputStream(path, count)
+            elif offset:
                 file.seek(offset)
             got = len(file.read(count))
         self.own_s = max(0.0, time.thread_time() - begun - self.usual_s)
@@ -50,7 +56,8 @@ class GFileClient:
     """What `tf.io.gfile` opens.
 
     TensorFlow's GCS client makes a connection for every request, and asks for a whole block from wherever reading begins:
-    only at the end of a file is a request as small as what is read. Before it asks, it clears memory for the block, which
+    only at the end of a file is a request as small as what is read. Of other storages the beginning of a file is asked for, in
+    a request of the size wanted. Before it asks, it clears memory for the block, which
     takes the processor tens of milliseconds for 64 MiB: that is told apart by the thread's CPU time, against that of a
     request for a file's size.
     """
@@ -93,11 +100,11 @@ class GFileClient:
 
     def cold(self) -> Connection:
         """A connection like any other."""
-        return GFileConnection(self._usual())
+        return GFileConnection(self._usual(), head_only=self.block_bytes is None)
 
     def warm(self) -> Connection:
         """A connection like any other."""
-        return GFileConnection(self._usual())
+        return GFileConnection(self._usual(), head_only=self.block_bytes is None)
 
     def _usual(self) -> float:
         """Unlimited where the client sets no block aside, so that nothing is taken for its own time."""

@@ -92,6 +92,11 @@ def of_read_ahead(case: Case) -> str:
     return "the next block of a file comes while this one is read (the bridge only)"
 
 
+def of_buffer_size() -> str:
+    """Why the reader's buffer is as large as a request should be."""
+    return "of the source: TensorFlow's client makes a request for every buffer, of 256 KiB unless told"
+
+
 def prediction(advice: Advice) -> str:
     """What is to be expected, labelled as that."""
     if advice.predicted_bytes_per_s <= advice.now_bytes_per_s:
