@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,17 +34,49 @@ def fetched(archive: Archive) -> Iterator[Path]:
         SchemeError: pip cannot fetch it, or it is not the file that was pinned; has pip's own words.
     """
     with tempfile.TemporaryDirectory(prefix="pipeline-opt-") as folder:
-        wanted = Path(folder) / "wanted.txt"
-        wanted.write_text(f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n")
-        _download(archive, wanted)
+        _download(archive, Path(folder))
         yield next(Path(folder).glob("*.tar.gz"))
 
 
-def _download(archive: Archive, wanted: Path) -> None:
-    options = ["--no-deps", "--no-binary", ":all:", "--no-cache-dir", "--progress-bar", "off", "--require-hashes"]
-    command = [sys.executable, "-m", "pip", "download", *options, "-r", wanted.name, "-d", "."]
+_BACKEND: Final = """\
+import pathlib
+
+
+class Nothing:
+    def get_requires_for_build_wheel(self, *arguments, **named):
+        return []
+
+    def prepare_metadata_for_build_wheel(self, folder, *arguments, **named):
+        place = pathlib.Path(folder) / "{package}-{version}.dist-info"
+        place.mkdir()
+        (place / "METADATA").write_text("Metadata-Version: 2.1\\nName: {package}\\nVersion: {version}\\n")
+        return place.name
+
+
+__legacy__ = Nothing()
+"""
+"""Stands for setuptools, which pip would have tell an archive's name by running its `setup.py`: that of an old package fails
+with the setuptools of today, and needs not be run at all."""
+
+
+def _download(archive: Archive, folder: Path) -> None:
+    stand_in = folder / "stand-in" / "setuptools"
+    stand_in.mkdir(parents=True)
+    (stand_in / "__init__.py").touch()
+    (stand_in / "build_meta.py").write_text(_BACKEND.format(package=archive.package, version=archive.version))
+    (folder / "wanted.txt").write_text(f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n")
+    options = ["--no-deps", "--no-binary", ":all:", "--use-pep517", "--no-build-isolation", "--require-hashes"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--no-cache-dir", "--progress-bar", "off"]
     try:
-        done = subprocess.run(command, cwd=wanted.parent, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+        done = subprocess.run(
+            [*command, "-r", "wanted.txt", "-d", "."],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(stand_in.parent)},
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
         raise SchemeError(f"{_what(archive)} was not there within {_LIMIT_S} s; {_REMEDY}") from error
     if done.returncode != 0:
