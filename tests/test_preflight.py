@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from loopback import Serve, closed_port, server, until_blank_line
+from loopback import closed_port, reply, server, tls_proxy, until_blank_line
 
 from pipeline_opt.errors import MissingPathError, SourceError
 from pipeline_opt.storage import preflight
@@ -62,24 +61,6 @@ def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cret" not in str(caught.value)
     assert asked[0].startswith(b"CONNECT www.googleapis.com:443")
     assert b"Proxy-Authorization: Basic bWU6c2UgY3JldA==" in asked[0]
-
-
-def tls_proxy(authority: trustme.CA, answers: Callable[[bytes], bytes]) -> Serve:
-    """A proxy that answers for the host itself, with a certificate of its own."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("www.googleapis.com").configure_cert(context)
-
-    def serve(connection: socket.socket) -> None:
-        until_blank_line(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        with context.wrap_socket(connection, server_side=True) as secure:
-            secure.sendall(answers(until_blank_line(secure)))
-
-    return serve
-
-
-def reply(status: int, text: str) -> bytes:
-    return f"HTTP/1.1 {status} .\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
 def test_a_certificate_that_is_not_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

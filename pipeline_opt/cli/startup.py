@@ -37,7 +37,7 @@ def load_tensorflow(access: Access = DEFAULT) -> None:
         UsageError: It does not load.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    gcs.apply(access)
+    gcs.apply(access, watchful=True)
     if "tensorflow" in sys.modules:
         return
     try:

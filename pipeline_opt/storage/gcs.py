@@ -54,6 +54,14 @@ iterator that has failed waits for one more read of its threads. With 1 % of req
 once in 10^12 requests; with 10 %, once in a million.
 """
 
+WATCHFUL: Final[Mapping[str, int]] = {"GCS_STAT_CACHE_MAX_AGE": 3600, "GCS_STAT_CACHE_MAX_ENTRIES": 100_000}
+"""What the command line sets, too: sizes that were asked for once are remembered as long as a run lasts.
+
+An answer that is shorter than its object, with a header that says so, is the end of the object to the client, and the
+rest is lost without a word, unless it remembers the size (for 5 s, by itself), or has a cache (`Access.cache_bytes`). Not
+for processes that watch objects change: a size that is remembered is not asked for again.
+"""
+
 _MIB: Final = 1 << 20
 
 
@@ -80,10 +88,18 @@ def settings(access: Access = DEFAULT) -> dict[str, str]:
     return {**{variable: str(value) for variable, value in PATIENCE.items()}, **environment(access)}
 
 
-def apply(access: Access = DEFAULT, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set the client's variables, unless TensorFlow is loaded already; those that are set stay as they are."""
+def apply(access: Access = DEFAULT, environ: MutableMapping[str, str] = os.environ, *, watchful: bool = False) -> None:
+    """Set the client's variables, unless TensorFlow is loaded already; those that are set stay as they are.
+
+    Args:
+        access: What a plan says.
+        environ: Where they are set.
+        watchful: Set those of `WATCHFUL`, too.
+    """
     if _is_loaded():
         return
+    for variable, number in WATCHFUL.items() if watchful else ():
+        environ.setdefault(variable, str(number))
     sizes = {BLOCK_MB, BLOCK_BYTES}
     held = {variable for variable in sizes | set(STOCK) if variable in environ}
     for variable, value in settings(access).items():
