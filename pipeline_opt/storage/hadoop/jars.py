@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pipeline_opt.errors import SchemeError
-from pipeline_opt.storage.cached import made_once
+from pipeline_opt.storage.cached import cache_folder, made_once
 from pipeline_opt.storage.hadoop.archives import Archive, fetched
 
 VERSION: Final = "2.7.3"
@@ -76,6 +76,11 @@ def class_path(progress: Progress | None = None) -> tuple[Path, ...]:
 
     folder = made_once(_FOLDER, fill)
     return tuple(folder / f"{name}.jar" for name in _JARS)
+
+
+def is_fetched() -> bool:
+    """Whether the jars are in the user's cache."""
+    return (cache_folder() / _FOLDER).is_dir()
 
 
 def _extract(archive: Path, folder: Path) -> None:

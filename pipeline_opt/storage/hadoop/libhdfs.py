@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline_opt.errors import SchemeError
-from pipeline_opt.storage.cached import made_once
+from pipeline_opt.storage.cached import cache_folder, made_once
 from pipeline_opt.storage.hadoop.archives import Archive, fetched
 from pipeline_opt.storage.hadoop.java import Java, find_jdk
 
@@ -39,8 +39,21 @@ def libhdfs_home() -> Path:
         OutputError: The cache cannot be written.
     """
     jdk = find_jdk()
+    return made_once(_name(jdk), lambda folder: _make(jdk, folder))
+
+
+def is_built() -> bool:
+    """Whether the library is in the user's cache.
+
+    Raises:
+        SchemeError: There is no JDK.
+    """
+    return (cache_folder() / _name(find_jdk())).is_dir()
+
+
+def _name(jdk: Java) -> str:
     key = hashlib.sha256(f"{jdk.home.resolve()} {jdk.version} {_ARCHIVE.sha256}".encode()).hexdigest()[:12]
-    return made_once(f"libhdfs-{_ARCHIVE.version}-{key}", lambda folder: _make(jdk, folder))
+    return f"libhdfs-{_ARCHIVE.version}-{key}"
 
 
 def _make(jdk: Java, folder: Path) -> None:
