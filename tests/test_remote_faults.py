@@ -299,7 +299,7 @@ def test_an_emulator_that_dies_in_mid_run(shards: Path, tmp_path: Path) -> None:
     assert process.returncode == 3, said
     assert seconds < SOON_S
     assert "gs://dying/part-" in said
-    assert "cannot be reached any more in 6 tries" in said
+    assert "cannot be reached any more in 6 tries" in said, said
     assert "refuses connections" in said
     (run,) = (tmp_path / "out").glob("*.run")
     assert len(po.load(run).steps) > 0

@@ -66,7 +66,7 @@ def explained(kind: str, text: str, problem: Finding | None = None) -> PipelineO
         ),
         (
             "AbortedError",
-            f"{ALL}{HTTP}libcurl code 28 meaning 'Timeout was reached', error details: after 3 s{READ}",
+            f"{ALL}{HTTP}libcurl code 28 meaning 'It's too late', error details: after 3 s{READ}",
             StageError,
             f"interleave: {OBJECT}: no answer in time in 6 tries (after 3 s); check the network",
         ),

@@ -16,7 +16,7 @@ Examine = Callable[[str], Finding | None]
 """What is wrong with the way to a path now; None if nothing is."""
 
 _STATUS: Final = re.compile(r"HTTP response code (\d+)(?: with body '(.*?)')?(?=\s+when |\s*$)", re.DOTALL)
-_CURL: Final = re.compile(r"libcurl code (\d+) meaning '([^']*)', error details: ([^\n]*)")
+_CURL: Final = re.compile(r"libcurl code (\d+) meaning '(.*?)', error details: ([^\n]*)")
 _WHERE: Final = re.compile(r"when (?:reading|listing)(?: metadata of| from)? (gs://\S+)")
 _RETRIED: Final = re.compile(r"All (\d+) retry attempts failed")
 _SHORT: Final = re.compile(r"File contents are inconsistent for file: (\S+) @ (\d+)")
