@@ -24,6 +24,7 @@ from pipeline_opt.access import Access
 from pipeline_opt.build.dataset import build
 from pipeline_opt.build.failures import translate
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.reports.verdict import verdict
 from pipeline_opt.sources import Csv, FileSource, FixedLength, TextLines, TFRecords
 from pipeline_opt.variants import autotune, naive
 
@@ -325,3 +326,19 @@ def test_the_bridge_is_no_function_of_the_users(remote_records: str) -> None:
     pipe = Pipeline.from_tfrecords(remote_records).interleave().batch(4).prefetch()
     assert pipe.purities() == {}
     assert "PyFunc" not in pipe.explain()
+
+
+def test_plain_code_cannot_have_a_bridge(remote_records: str) -> None:
+    with pytest.raises(po.PlanError, match=r"testing://r is read through the bridge .*local copy, or with via='tf'"):
+        Pipeline.from_tfrecords(remote_records).interleave().batch(4).prefetch().to_python()
+
+
+def test_waiting_for_a_storage_is_not_called_pythons_lock(remote_records: str, store: type[RemoteStore]) -> None:
+    pipe = Pipeline.from_tfrecords(remote_records, compression="", access=Access(block_bytes=4096)).batch(10).prefetch()
+    RemoteStore.before = staticmethod(lambda path, at, count: time.sleep(0.05 if count <= 4096 else 0))
+    run = po.profile(pipe, epochs=1, trace="full")
+    reading = next(stage for stage in run.stages if stage.name == "tfrecords")
+    assert any(op.op.startswith("PyFunc") for op in reading.ops)
+    found = verdict(run)
+    assert found.bottleneck_phase == "extract"
+    assert not any("Python" in advice for advice in found.advice)

@@ -16,6 +16,8 @@ MOST: Final = 2
 FULL: Final = 0.85
 """From this share of their time on, the cores count as in use."""
 _PYTHON: Final = re.compile(r"(Eager)?Py_?Func(Stateless)?|NumpyFunction", re.IGNORECASE)
+_READING: Final = ("tfrecords", "text", "csv", "fixed_length", "images", "interleave")
+"""Stages whose Python, where they run any, is mostly the bridge's, which waits for a storage without holding the lock."""
 _PREFETCHES: Final = ("prefetch", "prefetch_to_device")
 
 
@@ -35,7 +37,7 @@ def advise(case: Case) -> tuple[str, ...]:
 
 
 def _python_lock(case: Case) -> str | None:
-    if case.stage is None or not case.stage.ops:
+    if case.stage is None or not case.stage.ops or case.stage.kind in _READING:
         return None
     total = sum(op.work_s for op in case.stage.ops)
     calls = [op for op in case.stage.ops if _PYTHON.search(op.op)]
