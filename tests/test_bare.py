@@ -69,7 +69,9 @@ def test_records_of_fixed_length_need_their_length() -> None:
 
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(po.KnobError, match="tfrecords: no argument is called 'delimiter'; it has: access, compression, b"):
+    with pytest.raises(
+        po.KnobError, match="tfrecords: no argument is called 'delimiter'; it has: access, compression, b"
+    ):
         file_source(("x",), "tfrecords", delimiter=";")
     with pytest.raises(po.KnobError, match="csv: delimiter=';;' is out of range; valid: one character"):
         Csv(paths=("x",), delimiter=";;")

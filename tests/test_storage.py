@@ -26,8 +26,8 @@ from pipeline_opt.storage.damage import misfit_row
 from pipeline_opt.storage.filesystem import total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
-from pipeline_opt.storage.tfrecord import crc32c, cut_header, first_corruption, masked_crc32c, read_records
 from pipeline_opt.storage.routes import schemes
+from pipeline_opt.storage.tfrecord import crc32c, cut_header, first_corruption, masked_crc32c, read_records
 from pipeline_opt.storage.uris import local_path, scheme_of, scheme_status
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 20
