@@ -12,8 +12,8 @@ from fakes import naive
 
 from pipeline_opt import runfile
 from pipeline_opt.cli import console, startup
-from pipeline_opt.cli.contest import VARIANTS, chosen
 from pipeline_opt.cli.console import Output, progress_bar
+from pipeline_opt.cli.contest import VARIANTS, chosen
 from pipeline_opt.cli.doctor import advise
 from pipeline_opt.cli.exits import MEANINGS, ExitCode, InterruptedRun, exit_code
 from pipeline_opt.cli.measuring import Measuring, RunProgress, accelerator_of, limits_of
