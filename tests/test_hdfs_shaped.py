@@ -36,7 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HdfsEmulation]:
 @pytest.fixture
 def files(store: HdfsEmulation) -> Any:
     store.shape = Shape()
-    return fsspec.filesystem("hdfs", host=NAME)
+    return fsspec.filesystem("hdfs", host=NAME, skip_instance_cache=True)
 
 
 def test_the_folder_is_there_and_its_copying_is_not_counted(store: HdfsEmulation, files: Any) -> None:
@@ -112,7 +112,9 @@ def test_a_name_that_comes_again_is_reached_by_clients_of_before(tmp_path: Path)
     for text in ("first", "second"):
         (tmp_path / "file").write_text(text)
         with needed(lambda: po.emulate(tmp_path, "hdfs://again")):
-            contents.append(fsspec.filesystem("hdfs", host="again").cat_file("/file").decode())
+            contents.append(
+                fsspec.filesystem("hdfs", host="again", skip_instance_cache=True).cat_file("/file").decode()
+            )
     assert contents == ["first", "second"]
 
 

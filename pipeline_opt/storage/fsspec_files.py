@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Final
 
 from pipeline_opt.access import Access
-from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage.client_errors import client_errors, status_of
-
-fsspec = lazy_module("fsspec")
+from pipeline_opt.storage.kept_clients import system_of
 
 _STATS: Final = 256
 """Above so many files that no listing covers, sizes are not asked for: each is a round trip."""
@@ -28,8 +26,7 @@ def opened_system(path: str, access: Access) -> tuple[Any, str]:
         SourceError: It cannot be made: an option is wrong, or its server does not answer.
     """
     with client_errors(path):
-        system, name = fsspec.core.url_to_fs(path, **dict(access.options))
-        return system, name
+        return system_of(path, dict(access.options))
 
 
 class FsspecFiles:
