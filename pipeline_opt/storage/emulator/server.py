@@ -10,6 +10,8 @@ import socket
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +30,11 @@ PREFIX: Final = "pipeline-opt-emulate-"
 LOOK_S: Final = 1.0
 """How often it is seen whether the parent is still there, where a process that it forked holds the control socket open."""
 
-_SWITCH_S: Final = 1e-3
+SWITCH_S: Final = 1e-3
+"""For how long a thread may compute while others are due: lateness of theirs is seen by clients."""
+
+FULL_S: Final = 0.02
+"""Where there are no files or threads left for one more connection, it is looked again so soon."""
 
 
 def shape_from_json(data: dict[str, Any]) -> Shape:
@@ -75,12 +81,13 @@ def serve(control: Control) -> None:
     settings = control.hear(None)
     if settings is None:
         return
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
             site = _site(settings, scratch, control)
-            threading.Thread(target=_accept, args=(listener, site), daemon=True).start()
+            serving = (listener, lambda connection: Connection(connection, site).serve)
+            threading.Thread(target=accept, args=serving, daemon=True).start()
             control.tell(ready={"port": listener.getsockname()[1], "bundle": str(scratch / "ca.pem")})
             obey(control, site.conditions, site.journal, settings["parent"])
     finally:
@@ -106,13 +113,20 @@ def _site(settings: dict[str, Any], scratch: Path, control: Control) -> Site:
     )
 
 
-def _accept(listener: socket.socket, site: Site) -> None:
-    while True:
+def accept(listener: socket.socket, handler: Callable[[socket.socket], Callable[[], None]]) -> None:
+    """Serve connections, each on a thread of its own, until the listener is closed.
+
+    Args:
+        listener: Where they come.
+        handler: From a connection to what serves it.
+    """
+    while listener.fileno() >= 0:
         try:
             connection, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=Connection(connection, site).serve, daemon=True).start()
+            threading.Thread(target=handler(connection), daemon=True).start()
+        except (OSError, RuntimeError):
+            # Too many files or threads: those who wait are served as soon as others have ended.
+            time.sleep(FULL_S)
 
 
 def obey(control: Control, conditions: Conditions, journal: Journal, parent: int) -> None:

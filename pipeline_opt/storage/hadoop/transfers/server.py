@@ -5,15 +5,13 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from typing import Any, Final
+from typing import Any
 
 from pipeline_opt.storage.emulator.conditions import Conditions
 from pipeline_opt.storage.emulator.journal import Exchange, Journal
 from pipeline_opt.storage.emulator.pacing import Meter, PatientClock
-from pipeline_opt.storage.emulator.server import Control, obey, shape_from_json
+from pipeline_opt.storage.emulator.server import SWITCH_S, Control, accept, obey, shape_from_json
 from pipeline_opt.storage.hadoop.transfers.relay import Relay, Site
-
-_SWITCH_S: Final = 1e-3
 
 
 def serve(control: Control) -> None:
@@ -21,10 +19,11 @@ def serve(control: Control) -> None:
     settings = control.hear(None)
     if settings is None:
         return
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     with socket.create_server((settings["host"], settings["port"]), backlog=1024) as listener:
         site = _site(settings, control)
-        threading.Thread(target=_accept, args=(listener, site), daemon=True).start()
+        serving = (listener, lambda client: Relay(client, site).serve)
+        threading.Thread(target=accept, args=serving, daemon=True).start()
         control.tell(ready={"port": settings["port"]})
         obey(control, site.conditions, site.journal, settings["parent"])
 
@@ -43,12 +42,3 @@ def _site(settings: dict[str, Any], control: Control) -> Site:
         journal=Journal(write),
         clock=clock,
     )
-
-
-def _accept(listener: socket.socket, site: Site) -> None:
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=Relay(client, site).serve, daemon=True).start()
