@@ -316,10 +316,30 @@ def test_names_that_are_no_text_are_left_out(folder: Path) -> None:
 def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
     bucket = Bucket("b", folder / "a", read_only=False)
     (folder / "x").write_text("secret")
-    for call in (bucket.find, bucket.open, bucket.delete):
+    assert bucket.find(name) is None
+    for call, status in (
+        (bucket.open, 404),
+        (bucket.delete, 404),
+        (lambda name: bucket.put(name, folder / "one"), 400),
+    ):
         with pytest.raises(RefusalError) as refusal:
             call(name)
-        assert refusal.value.status == 400
+        assert refusal.value.status == status
+
+
+def test_nothing_is_changed_behind_a_link_that_leads_out(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "kept").write_text("kept")
+    (folder / "out").symlink_to(outside)
+    bucket = Bucket("b", folder, read_only=False)
+    assert bucket.stat("out/kept").size == 4, "what a link leads to can be read"
+    for change in (lambda: bucket.put("out/new", folder / "one"), lambda: bucket.delete("out/kept")):
+        with pytest.raises(RefusalError, match="a link leads out of the folder") as refusal:
+            change()
+        assert refusal.value.status == 403
+    assert [path.name for path in outside.iterdir()] == ["kept"]
 
 
 def test_putting_and_deleting(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -49,6 +49,8 @@ class Bucket:
 
     def find(self, name: str) -> Blob | None:
         """An object's metadata; None if there is none."""
+        if not _is_file_name(name):
+            return None
         path = self._path(name)
         try:
             status = path.stat()
@@ -82,7 +84,9 @@ class Bucket:
         except FileNotFoundError as error:
             raise RefusalError(404, f"No such object: {self.name}/{name}") from error
         except OSError as error:
-            raise RefusalError(403, f"{self.name}/{name} cannot be read: {error.strerror}") from error
+            # What is no lasting refusal, such as too many open files, may be asked for again.
+            status = 403 if isinstance(error, PermissionError) else 503
+            raise RefusalError(status, f"{self.name}/{name} cannot be read: {error.strerror}") from error
         return stream, blob if name.endswith("/") else _blob(name, os.fstat(stream.fileno()))
 
     def put(self, name: str, content: Path) -> Blob:
@@ -91,8 +95,7 @@ class Bucket:
         Raises:
             RefusalError: The bucket is read-only, or a file cannot have that name here.
         """
-        path = self._path(name)
-        self.require_writable()
+        path = self._changeable(name)
         try:
             if name.endswith("/"):
                 path.mkdir(parents=True, exist_ok=True)
@@ -111,8 +114,7 @@ class Bucket:
             RefusalError: There is none, or the bucket is read-only.
         """
         self.stat(name)
-        self.require_writable()
-        path = self._path(name)
+        path = self._changeable(name)
         try:
             if name.endswith("/"):
                 self._tree.unmark(name)
@@ -143,10 +145,23 @@ class Bucket:
             folder = folder.parent
 
     def _path(self, name: str) -> Path:
-        parts = name.removesuffix("/").split("/")
-        if "\0" in name or any(part in ("", ".", "..") or part.startswith(HIDDEN) for part in parts):
+        return self._folder.joinpath(*name.removesuffix("/").split("/"))
+
+    def _changeable(self, name: str) -> Path:
+        """The path of an object that is to be made or removed."""
+        self.require_writable()
+        if not _is_file_name(name):
             raise RefusalError(400, f"{name!r}: objects are files here, and no file can have that name")
-        return self._folder.joinpath(*parts)
+        path = self._path(name)
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self._folder)):
+            raise RefusalError(403, f"{self.name}/{name}: a link leads out of the folder, and nothing is changed there")
+        return path
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a file below the folder can have the name of an object."""
+    parts = name.removesuffix("/").split("/")
+    return "\0" not in name and not any(part in ("", ".", "..") or part.startswith(HIDDEN) for part in parts)
 
 
 def _move(content: Path, path: Path) -> None:
