@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -133,6 +136,22 @@ def test_a_server_that_dies_is_missed(folder: Path, tmp_path_factory: pytest.Tem
             store.shape = Shape()
 
 
+def test_more_connections_than_it_may_have_files_are_served_later(folder: Path) -> None:
+    with po.emulate(folder, "gs://bucket") as store:
+        (number,) = servers(Path(os.environ["TMPDIR"]))
+        server = psutil.Process(number)
+        server.rlimit(psutil.RLIMIT_NOFILE, (32, 32))
+        address = ("127.0.0.1", urlsplit(store.endpoint).port or 0)
+        connections = [socket.create_connection(address) for _ in range(60)]
+        end = time.monotonic() + WAIT_S
+        while server.num_fds() < 32:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        for each in connections:
+            each.close()
+        assert is_served(store.endpoint)
+
+
 # Arguments
 
 
@@ -173,6 +192,8 @@ def test_the_shape_of_a_profile(folder: Path, tmp_path: Path) -> None:
         assert store.shape.faults[0].kind == "503"
     with po.emulate(folder, "gs://bucket", profile=measured, ttfb="1ms", stream_rate="5MB/s") as store:
         assert store.shape == Shape(ttfb_s=0.001, stream_bytes_per_s=5e6, total_bytes_per_s=1e8)
+    with pytest.raises(UsageError, match="no times to first byte"):
+        po.emulate(folder, "gs://bucket", profile=dataclasses.replace(measured, cold=Latency()))
 
 
 # The command line

@@ -46,7 +46,8 @@ def emulate(
 
     Within the block this process' environment leads `gs://` to the emulator; `store.environ` does that for a child process.
     Blocks within blocks serve all their buckets, each by its own shape.
-    Nothing leaves this machine, and nothing is left behind. TensorFlow keeps for some seconds what it knows of a file's
+    Nothing leaves this machine, and nothing is left behind. Links in the folder are followed, but nothing is changed behind
+    one that leads out of it. TensorFlow keeps for some seconds what it knows of a file's
     size, so files that change outside of it may look as they were.
 
     Args:
@@ -114,7 +115,10 @@ def _shape(
         return shape
     if profile is None:
         return given
-    measured = Shape.of(profile if isinstance(profile, StorageProfile) else StorageProfile.load(profile))
+    probed = profile if isinstance(profile, StorageProfile) else StorageProfile.load(profile)
+    measured = Shape.of(probed)
+    if ttfb is None and not measured.samples:
+        raise UsageError(f"emulate: the profile of {probed.uri} has no times to first byte; say one: ttfb 60ms")
     return Shape(
         ttfb_s=given.ttfb_s if ttfb is not None else measured.ttfb_s,
         spread_s=given.spread_s if ttfb is not None else measured.spread_s,
