@@ -13,6 +13,7 @@ from test_reports_storage import FAR
 
 import pipeline_opt as po
 from pipeline_opt import runfile
+from pipeline_opt.access import DEFAULT
 from pipeline_opt.cli import contest
 from pipeline_opt.cli.apart import needs_process, run_apart
 from pipeline_opt.cli.contest import Contest, Entry, entries, stored_bytes_per_s, with_beside
@@ -58,9 +59,15 @@ def test_variants_that_do_not_exist_are_refused(text: str) -> None:
         entries(["data"], text)
 
 
-def plans_of(variants: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, demand: float | None = None) -> dict[str, Any]:
+def plans_of(
+    variants: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    demand: float | None = None,
+    access: po.Access = DEFAULT,
+) -> dict[str, Any]:
     monkeypatch.setattr(contest, "probe", lambda *_args, **_more: FAR)
-    pipe = po.Pipeline.from_tfrecords("gs://bucket/data").interleave().shuffle(100).batch(8).prefetch()
+    source = po.Pipeline.from_tfrecords("gs://bucket/data", access=access)
+    pipe = source.interleave().shuffle(100).batch(8).prefetch()
     told = Contest(Entry("gs", ("gs://bucket/data",), variants), pipe).plans(
         lambda _label: lambda _share, _what: None, demand
     )
@@ -76,6 +83,12 @@ def test_every_run_has_the_profile_beside_it_and_the_advised_one_the_advice(monk
     assert plan.reader.cycle_length > 1
     assert any(sentence.startswith(f"cycle_length={plan.reader.cycle_length}") for sentence in beside["advice"])
     assert plan.source.access.block_bytes == 2 << 20
+
+
+def test_advice_leaves_what_the_user_has_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = po.Access(block_bytes=1 << 20, read_ahead=3)
+    plan, _ = plans_of(("advised",), monkeypatch, access=said)["gs-advised"]
+    assert plan.source.access == said
 
 
 def test_advice_meets_the_demand_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

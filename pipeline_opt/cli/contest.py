@@ -126,7 +126,9 @@ class Contest:
         for warning in caught:
             note(f"warning: {warning.message}")
         assert isinstance(plan.source, FileSource)
-        access = dataclasses.replace(plan.source.access, block_bytes=advice.block_bytes, read_ahead=advice.read_ahead)
+        if plan.source.access.block_bytes is not None:
+            return plan
+        access = dataclasses.replace(plan.source.access, block_bytes=advice.block_bytes)
         return dataclasses.replace(plan, source=dataclasses.replace(plan.source, access=access))
 
 
