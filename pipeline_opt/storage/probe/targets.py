@@ -53,10 +53,6 @@ class Targets:
         sizes = sorted(size for _, size in self._files)
         return sizes[len(sizes) // 2] if sizes else 0
 
-    def holding(self, count: int) -> int:
-        """How many files have so many bytes."""
-        return sum(size >= count for _, size in self._files)
-
     def draw(self, count: int, *, whole: bool = True) -> Range:
         """The next range of `count` bytes; unless `whole`, of fewer where the file whose turn it is has fewer.
 
