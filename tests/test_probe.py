@@ -248,8 +248,9 @@ def test_a_profile_survives_its_file(clock: FakeClock, tmp_path: Any) -> None:
 
 def test_what_a_profile_holds_is_checked() -> None:
     profile = StorageProfile("u", "tf", "c", "now", cold=Latency((0.1,)), requests=(RequestRate(1, 1.0, 1.0),))
-    damaged = {**profile.to_json(), "knee": "many"}
-    with pytest.raises(SourceError, match="knee"):
-        StorageProfile.from_json(damaged)
+    none = {"streams": 0, "bytes_per_s": 1, "seconds": 1, "bytes": 1}
+    for name, value in (("knee", "many"), ("bytes", 10**400), ("spent_s", float("nan")), ("streams", [none])):
+        with pytest.raises(SourceError, match=name):
+            StorageProfile.from_json({**profile.to_json(), name: value})
     with pytest.raises(SourceError, match="not a storage profile"):
         StorageProfile.from_json({"kind": "run"})

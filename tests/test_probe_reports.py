@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -65,6 +66,11 @@ def texts(figure: Any) -> list[str]:
         found += [label.get_text() for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
         found += [axes.xaxis.label.get_text()]
     return found + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_a_knee_that_was_not_tried_is_not_drawn() -> None:
+    said = texts(plot_probe(probe_info({"data": dataclasses.replace(DISK, knee=7)})))
+    assert not any(text.startswith("knee") for text in said)
 
 
 def test_series_hold_what_was_measured() -> None:

@@ -73,7 +73,7 @@ def _draw_streams(axes: Axes, series: Sequence[ProbeSeries]) -> str:
     for each in drawn:
         axes.plot(each.streams, each.ideal, color=each.color, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.plot(each.streams, each.rates, color=each.color, linewidth=1.8, marker="o", markersize=3.5)
-    _mark_knees(axes, [each for each in drawn if each.knee is not None])
+    _mark_knees(axes, [each for each in drawn if each.knee in each.streams])
     counts = sorted({count for each in drawn for count in each.streams})
     axes.set_xticks(counts, [f"{count}" for count in counts])
     axes.set_ylim(least / 1.6, most * 2.2)

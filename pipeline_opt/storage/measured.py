@@ -13,6 +13,8 @@ from pipeline_opt.errors import SourceError
 
 SCHEMA: Final = 1
 KIND: Final = "storage profile"
+MOST: Final = 1e18
+"""No figure is larger: what is, was not measured."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,10 @@ def _field(name: str, value: Any) -> Any:
     if name in _LATENCIES:
         return Latency(tuple(sorted(_number(name, each) for each in value["samples"])), str(value.get("reason", "")))
     if name == "streams":
-        return tuple(StreamRate(**_numbers(name, each)) for each in value)
+        rates = tuple(StreamRate(**_numbers(name, each)) for each in value)
+        if any(rate.streams < 1 for rate in rates):
+            raise ValueError("streams.streams=0 is no number from 1 on")
+        return rates
     if name == "requests":
         return tuple(RequestRate(**_numbers(name, each)) for each in value)
     if name == "notes":
@@ -194,6 +199,6 @@ def _numbers(name: str, table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(name: str, value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name}={value!r:.80} is no number from 0 on")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
+        raise ValueError(f"{name}={value!r:.80} is no number from 0 to {MOST:g}")
     return value
