@@ -41,7 +41,7 @@ from pipeline_opt.accounting import account
 from pipeline_opt.machine import machine
 from pipeline_opt.storage import gcs
 from pipeline_opt.storage.measured import StorageProfile
-from pipeline_opt.storage.probe.advice import Advice, advise
+from pipeline_opt.storage.probe.advice import LARGEST_BLOCK, Advice, advise
 from pipeline_opt.storage.probe.applying import apply
 from pipeline_opt.storage.probe.measure import probe
 from pipeline_opt.synth import make_jpeg_shards
@@ -84,7 +84,7 @@ def decode(record: Any) -> Any:
 
 def pipeline(uri: str, via: str, limit: str) -> po.Pipeline:
     """The pipeline with every knob left to AUTOTUNE."""
-    pipe = po.Pipeline.from_tfrecords(uri, access=po.Access(via=via)).interleave().shuffle(256).repeat()
+    pipe = po.Pipeline.from_tfrecords(uri, access=po.Access(via=via)).repeat().interleave().shuffle(256)
     if limit == "cpu":
         pipe = pipe.map(f"{Path(__file__).resolve()}:decode", random=True)
     return pipe.batch(BATCH, drop_remainder=True).prefetch()
@@ -96,9 +96,13 @@ def form(pipe: po.Pipeline, variant: str, advice: Advice | None) -> po.Pipeline:
         return po.Pipeline.of(naive(pipe))
     if variant != "advised" or advice is None:
         return pipe
-    reads = apply(advice, pipe)
-    access = dataclasses.replace(reads.source.access, block_bytes=advice.block_bytes, read_ahead=advice.read_ahead)
-    return dataclasses.replace(reads, source=dataclasses.replace(reads.source, access=access))
+    return reached(apply(advice, pipe), advice.block_bytes)
+
+
+def reached(pipe: po.Pipeline, block_bytes: int) -> po.Pipeline:
+    """The pipeline with requests of a size."""
+    access = dataclasses.replace(pipe.source.access, block_bytes=block_bytes)
+    return dataclasses.replace(pipe, source=dataclasses.replace(pipe.source, access=access))
 
 
 # What the processes do. Each prints one line of JSON.
@@ -176,7 +180,8 @@ def measure(case: Case, folder: Path, rounds: int, seconds: float) -> Measured:
     with po.emulate(folder, f"{case.store}://far", **FAR, total_rate=f"{total:.0f}B/s" if total else None) as store:
         far = pipeline(store.uri, case.via, case.limit)
         demand = run("rate", local, seconds)["rate"] * record_bytes if case.limit == "cpu" else None
-        profile = StorageProfile.from_json(run("probe", far, 20.0))
+        # In blocks that cost the client little: with its own of 64 MiB its processor time would be the storage's limit.
+        profile = StorageProfile.from_json(run("probe", reached(far, LARGEST_BLOCK), 20.0))
         advice = advise(profile, demand_bytes_per_s=demand, cores=machine().cores)
         pipes = {"local": local, **{variant: form(far, variant, advice) for variant in VARIANTS}}
         rates: dict[str, list[float]] = {name: [] for name in pipes}

@@ -65,7 +65,7 @@ def plans_of(
     demand: float | None = None,
     access: po.Access = DEFAULT,
 ) -> dict[str, Any]:
-    monkeypatch.setattr(contest, "probe", lambda *_args, **_more: FAR)
+    monkeypatch.setattr(contest, "probe_apart", lambda *_args, **_more: FAR)
     source = po.Pipeline.from_tfrecords("gs://bucket/data", access=access)
     pipe = source.interleave().shuffle(100).batch(8).prefetch()
     told = Contest(Entry("gs", ("gs://bucket/data",), variants), pipe).plans(
@@ -97,7 +97,8 @@ def test_advice_meets_the_demand_and_no_more(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_store_is_probed_only_where_that_is_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "probe", lambda *_args, **_more: pytest.fail("probed"))
+    for name in ("probe", "probe_apart"):
+        monkeypatch.setattr(contest, name, lambda *_args, **_more: pytest.fail("probed"))
     pipe = po.Pipeline.from_tfrecords("data").batch(8).prefetch()
     told = Contest(Entry("", ("data",), ("naive", "pipelined")), pipe).plans(lambda _label: lambda _s, _w: None, None)
     assert [beside for _, _, beside in told] == [{}, {}]

@@ -253,3 +253,28 @@ def test_only_plans_over_files_can_take_it() -> None:
     files = po.Pipeline.from_tfrecords("x")
     with pytest.raises(PlanError, match="zip"):
         apply(ADVICE, po.Pipeline.zip(files, files))
+
+
+@pytest.mark.parametrize(
+    ("plan", "as_ready"),
+    [
+        (po.Pipeline.from_tfrecords("x").interleave().shuffle(10), True),
+        (po.Pipeline.from_tfrecords("x").interleave().shuffle(10, seed=1), False),
+        (po.Pipeline.from_tfrecords("x").interleave().batch(2), False),
+        (po.Pipeline.from_tfrecords("x").interleave(deterministic=False).batch(2), True),
+        (po.Pipeline.from_tfrecords("x").interleave(deterministic=True).shuffle(10), False),
+        (po.Pipeline.from_tfrecords("x").interleave().batch(2).options(deterministic=False), True),
+    ],
+    ids=["shuffled", "seeded", "no shuffle", "said so", "said not", "options"],
+)
+def test_records_come_as_they_are_ready_where_their_order_is_random(plan: po.Pipeline, as_ready: bool) -> None:
+    reader = apply(ADVICE, plan).reader
+    assert reader is not None
+    assert (reader.deterministic is False) is as_ready
+    assert reader.cycle_length == (ADVICE.cycle_length if as_ready else ADVICE.cycle_length_in_order)
+
+
+def test_a_cycle_that_keeps_its_order_is_longer_and_no_longer_than_there_are_files() -> None:
+    assert ADVICE.cycle_length_in_order > 2 * ADVICE.cycle_length
+    few = advise(bucket(), files=8, file_bytes=1e6)
+    assert few.cycle_length_in_order <= 8

@@ -1,4 +1,4 @@
-"""A run in a process of its own: TensorFlow's GCS client takes its settings only once, when TensorFlow is loaded."""
+"""Work in a process of its own: TensorFlow's GCS client takes its settings only once, when TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Final
 
 from pipeline_opt import runfile
+from pipeline_opt.access import Access
 from pipeline_opt.cli.measuring import Measuring
 from pipeline_opt.cli.results import run_file
-from pipeline_opt.errors import PlanError, RunFileError, StageError
+from pipeline_opt.errors import PlanError, RunFileError, SourceError, StageError
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.record import Record
 from pipeline_opt.sources import FileSource
 from pipeline_opt.storage import gcs
+from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.uris import scheme_of
 
 SAVES_S: Final = 20.0
 """How long an interrupted run may take to save what it has."""
+
+PASSED: Final = ("block_bytes", "cache_bytes", "retries", "timeout_s")
+"""What of access is told to a process that probes."""
 
 
 def needs_process(plan: Plan) -> bool:
@@ -49,8 +54,32 @@ def run_apart(plan: Plan, measuring: Measuring) -> Record:
         try:
             return runfile.load(out / run_file("profile"))
         except RunFileError as error:
-            reason = next((line for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-            raise StageError(f"a run in a process of its own failed: {reason.removeprefix('error: ')}") from error
+            raise StageError(f"a run in a process of its own failed: {_reason(said)}") from error
+
+
+def probe_apart(uri: str, seconds: float, access: Access) -> StorageProfile:
+    """Probe a storage in a process in which opening a file costs the client little.
+
+    With the blocks of 64 MiB that it takes unless told, the processor would be the limit that is found.
+
+    Raises:
+        StageError: The process ended without a profile; says what it said.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "profile.json"
+        settings = [f"--access={name}={value}" for name, value in access.told().items() if name in PASSED]
+        command = [sys.executable, "-m", "pipeline_opt", "probe", uri, f"--seconds={seconds:g}", f"--via={access.via}"]
+        said = _said_by([*command, *settings, f"--save={saved}", f"--out={folder}/out"], dict(os.environ))
+        try:
+            return StorageProfile.load(saved)
+        except SourceError as error:
+            raise StageError(f"{uri} cannot be probed: {_reason(said)}") from error
+
+
+def _reason(said: str) -> str:
+    """The last line of what a process wrote to stderr."""
+    line = next((line for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+    return line.removeprefix("error: ")
 
 
 def _said_by(command: list[str], environ: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pipeline_opt.accounting import account
 from pipeline_opt.benchmark import variants as variants_of
+from pipeline_opt.cli.apart import probe_apart
 from pipeline_opt.cli.console import note
 from pipeline_opt.cli.stores import by_store
 from pipeline_opt.errors import UsageError
@@ -23,6 +24,8 @@ from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.probe.advice import Advice, advise
 from pipeline_opt.storage.probe.applying import apply
 from pipeline_opt.storage.probe.measure import probe
+from pipeline_opt.storage.routes import route
+from pipeline_opt.storage.uris import scheme_of
 
 ADVISED: Final = "advised"
 ON_ONE: Final = ("naive", "autotune", "pipelined")
@@ -117,7 +120,11 @@ class Contest:
         source = self.pipeline.source
         if not isinstance(source, FileSource) or len(source.paths) != 1:
             raise UsageError("a storage is probed where the pipeline reads one path; name a folder or a glob")
-        return probe(source.paths[0], seconds=PROBE_S, access=source.access, on_progress=probing(self.entry.label))
+        uri, tell = source.paths[0], probing(self.entry.label)
+        if route(uri, source.access) == "tf" and scheme_of(uri) == "gs":
+            tell(-1.0, "in a process of its own")
+            return probe_apart(uri, PROBE_S, source.access)
+        return probe(uri, seconds=PROBE_S, access=source.access, on_progress=tell)
 
     def _advised(self, advice: Advice) -> Plan:
         with warnings.catch_warnings(record=True) as caught:

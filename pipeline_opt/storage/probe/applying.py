@@ -22,12 +22,14 @@ def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
 
     Reading several files in turn changes the order of elements. It is free where the plan shuffles them, is not
     deterministic, or leaves the number of files to TensorFlow already; images keep their order, as a file holds one
-    element. Elsewhere files are read in the order that they are, the next ones opened ahead, and a warning says so.
+    element. Where it is another one every time, records come as they are ready. Elsewhere files are read in the order that
+    they are, the next ones opened ahead, and a warning says so.
 
     Args:
         advice: What `advise` gave.
         plan: A plan over files.
-        keep_order: False: the order is free, whatever the plan says; True: it is not; None: the plan tells.
+        keep_order: False: the order is free, whatever the plan says, and records come as they are ready; True: it is not free;
+            None: the plan tells.
 
     Raises:
         PlanError: The plan reads no files, or is made of several plans: apply it to each of those.
@@ -45,7 +47,8 @@ def apply(advice: Advice, plan: P, *, keep_order: bool | None = None) -> P:
         )
         knobs: dict[str, Any] = {"num_parallel_calls": cycle} if plan.reader else {**ONE_BY_ONE}
     else:
-        knobs = _knobs(advice, plan)
+        as_ready = order_is_random(plan) if keep_order is None else not keep_order
+        knobs = _knobs(advice, plan, as_ready=as_ready)
     plan = dataclasses.replace(plan, source=_source(advice, plan.source))
     reader = plan.reader
     changed = plan.replace(reader.name, **knobs) if reader else plan.with_stages((Interleave(**knobs), *plan.stages))
@@ -73,15 +76,26 @@ def order_is_free(plan: Plan) -> bool:
     return undetermined or unfixed or any(isinstance(stage, Shuffle) for stage in plan.stages)
 
 
-def _knobs(advice: Advice, plan: Plan) -> dict[str, Any]:
+def order_is_random(plan: Plan) -> bool:
+    """Whether elements come in another order every time already, so that an interleave need not keep one.
+
+    A shuffle without a seed of its own counts, though a global seed of TensorFlow's would make it repeat itself.
+    """
+    reader = plan.reader
+    if reader is not None and reader.deterministic is not None:
+        return not reader.deterministic
+    stages = plan.stages
+    undetermined = any(isinstance(stage, Options) and stage.deterministic is False for stage in stages)
+    return undetermined or any(isinstance(stage, Shuffle) and stage.seed is None for stage in stages)
+
+
+def _knobs(advice: Advice, plan: Plan, *, as_ready: bool) -> dict[str, Any]:
     if isinstance(plan.source, Images):
         # A file is read by one call of a map, which opens nothing ahead.
         return {"cycle_length": advice.streams, "num_parallel_calls": advice.streams}
-    return {
-        "cycle_length": advice.cycle_length,
-        "block_length": advice.block_length,
-        "num_parallel_calls": advice.num_parallel_calls,
-    }
+    cycle = advice.cycle_length if as_ready else advice.cycle_length_in_order
+    knobs = {"cycle_length": cycle, "block_length": advice.block_length, "num_parallel_calls": cycle}
+    return knobs | ({"deterministic": False} if as_ready else {})
 
 
 def _with_threads(plan: P, threads: int) -> P:

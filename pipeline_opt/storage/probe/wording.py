@@ -27,6 +27,7 @@ class Case(NamedTuple):
     needed: float
     streams: int
     cycle: int
+    in_order: int
     limit: str
     slower: int | None
     shard: int | None
@@ -51,6 +52,14 @@ def of_streams(case: Case) -> str:
     if case.cycle == case.streams:
         return law
     return f"{law}; tf.data opens files ahead, so that {case.cycle} in the cycle have that many under way"
+
+
+def of_order(case: Case) -> str:
+    """Why records may come as they are ready, and what it takes where they may not."""
+    return (
+        "for a plan that shuffles without a seed; one whose order is to stay the same waits for the slowest of its files, and "
+        f"needs cycle_length={case.in_order}"
+    )
 
 
 def of_calls(case: Case) -> str:
