@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -48,9 +49,12 @@ class Access:
     options: tuple[tuple[str, Any], ...] = field(default=())
 
     def __post_init__(self) -> None:
-        given: Any = self.options
-        if isinstance(given, dict):
-            object.__setattr__(self, "options", tuple(sorted(given.items())))
+        options: Any = self.options
+        with contextlib.suppress(TypeError, ValueError):
+            options = dict(options)
+        named = isinstance(options, dict) and all(isinstance(name, str) for name in options)
+        self._require(named, "options", "values by the names of the file system's arguments")
+        object.__setattr__(self, "options", tuple(sorted(options.items())))
         self._require(self.via in ROUTES, "via", ", ".join(ROUTES))
         for name, least, most in (("block_bytes", 4096, MOST_BYTES), ("cache_bytes", 0, MOST), ("retries", 0, 100)):
             if getattr(self, name) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import pipeline_opt as po
@@ -34,6 +36,12 @@ def test_settings_as_they_are_typed() -> None:
 def test_what_is_not_valid_is_refused(typed: str, said: str) -> None:
     with pytest.raises((po.UsageError, po.KnobError), match=said):
         access_settings(None, [typed])
+
+
+@pytest.mark.parametrize("options", ["abc", None, (("name",),), {1: 2}])
+def test_options_are_values_by_name(options: Any) -> None:
+    with pytest.raises(po.KnobError, match=r"options=.* is out of range"):
+        Access(options=options)
 
 
 def test_a_plan_is_reached_as_said_all_through() -> None:
