@@ -49,7 +49,9 @@ def commands() -> list[str]:
 def run(command: str, place: Path) -> str:
     program, *arguments = shlex.split(command)
     assert program == "pipeline-opt"
-    environment = {**os.environ, "XDG_CACHE_HOME": str(place / "cache"), "COLUMNS": "100"}
+    # A command that runs another finds the program.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "COLUMNS": "100", "PATH": path}
     done = subprocess.run(
         [sys.executable, "-m", "pipeline_opt", *arguments],
         cwd=place,
