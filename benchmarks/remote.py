@@ -8,8 +8,8 @@ can be reached); and `bandwidth`, where they are only read and the storage gives
 own that takes batches for some seconds, from the first one on, since TensorFlow's GCS client takes its settings when it is
 loaded. Rounds go over all runs, in an order that changes; ratios are of the same round. Advice is what `po.probe` says in a
 process before, under the same shape, given the local rate as the demand where the cores are the limit. Files are repeated
-below the interleave, so that no end of an epoch empties the pipeline. The emulated storage works on the same cores: GCS's TLS, and
-for HDFS a NameNode, a DataNode and what holds their transfers back.
+below the interleave, so that no end of an epoch empties the pipeline. The emulated storage works on the same cores: GCS's
+TLS, and for HDFS a NameNode, a DataNode and what holds their transfers back.
 
 `waits` profiles one epoch and holds extract, as the profiler has it, against what the emulator made the client wait. What an
 HDFS client waits for its NameNode is in extract, and is not the emulator's.

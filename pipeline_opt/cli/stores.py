@@ -11,10 +11,14 @@ from pipeline_opt.storage.uris import scheme_of
 def by_store(targets: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The targets of each storage in the order given, by a short name: the scheme, with the host where that does not tell.
 
+    What stands before an `@` is left out: it can be a password, and names become those of files.
+
     >>> by_store(["data/a", "data/b", "gs://bucket/data"])
     {'file': ('data/a', 'data/b'), 'gs': ('gs://bucket/data',)}
     >>> list(by_store(["gs://near/data", "gs://far/data"]))
     ['gs-near', 'gs-far']
+    >>> list(by_store(["ftp://me:secret@near/data", "ftp://far/data"]))
+    ['ftp-near', 'ftp-far']
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for target in targets:
@@ -28,4 +32,4 @@ def by_store(targets: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _store(target: str) -> tuple[str, str]:
     scheme = scheme_of(target)
-    return scheme, "" if scheme == "file" else urlsplit(target).netloc
+    return scheme, "" if scheme == "file" else urlsplit(target).netloc.rpartition("@")[2]
