@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -71,6 +74,12 @@ class Hdfs:
         self.names = [f"{shard}:{number}" for shard in range(SHARDS) for number in range(RECORDS)]
         self.digest = digest([record(shard, number) for shard in range(SHARDS) for number in range(RECORDS)])
         self._readers: dict[str, Reader] = {}
+        self._stopped = False
+
+    def stop_namenode(self) -> None:
+        """Let the NameNode hang: the system goes on to accept its connections."""
+        os.kill(int(self.cluster.namenode.pid or 0), signal.SIGSTOP)
+        self._stopped = True
 
     def reader(self, via: str) -> Reader:
         if via not in self._readers:
@@ -83,11 +92,32 @@ class Hdfs:
         return f"{self.uri}/part-{number}.tfrecord"
 
     def mend(self) -> None:
-        """Start what a test has ended."""
+        """Start what a test has ended, and let go on what it has stopped."""
+        if self._stopped:
+            os.kill(int(self.cluster.namenode.pid or 0), signal.SIGCONT)
+            self._stopped = False
+            self._wait_until_writable()
         if not self.cluster.datanode.runs:
             self.cluster.datanode.start()
         if not self.cluster.namenode.runs:
             self.cluster.start_namenode()
+
+    def _wait_until_writable(self) -> None:
+        """The DataNode counts as lost to a NameNode that was stopped for long, until it is heard of again."""
+        until = time.monotonic() + 30
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"content")
+            file.flush()
+            while True:
+                try:
+                    self.cluster.put(file.name, "/written")
+                except PipelineOptError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.2)
+                else:
+                    break
+        self.cluster.remove("/written")
 
     def close(self) -> None:
         for reader in self._readers.values():

@@ -51,12 +51,12 @@ class Reader:
             env={**os.environ, **settings},
         )
 
-    def read(self, *uris: str, pause: bool = False) -> Reading:
-        """Read all records, as a process would that has just started.
+    def read(self, *uris: str, pause: bool = False, remembers: bool = False, **access: float) -> Reading:
+        """Read all records, as a process would that has just started, or with `remembers`, one that has read before.
 
-        With `pause`, the first one only: `resume` reads the rest.
+        With `pause`, the first one only: `resume` reads the rest. `access` is what else the source says of it.
         """
-        self._tell({"uris": uris, "pause": pause})
+        self._tell({"uris": uris, "pause": pause, "remembers": remembers, "access": access})
         return self._hear()
 
     def resume(self) -> Reading:
@@ -91,9 +91,10 @@ class Reader:
 def _main(via: str) -> None:
     for line in sys.stdin:
         asked, seen = json.loads(line), Seen()
-        forget()
+        if not asked["remembers"]:
+            forget()
         try:
-            for record in _pipeline(asked["uris"], via).build().as_numpy_iterator():
+            for record in _pipeline(asked["uris"], via, asked["access"]).build().as_numpy_iterator():
                 seen.add(record)
                 if asked["pause"] and len(seen.names) == 1:
                     seen.tell()
@@ -105,15 +106,16 @@ def _main(via: str) -> None:
             seen.tell()
 
 
-def _pipeline(uris: list[str], via: str) -> po.Pipeline:
+def _pipeline(uris: list[str], via: str, told: Mapping[str, Any]) -> po.Pipeline:
     """One file after another, in small requests, so that there is always something left to read."""
-    access = Access(via=via, block_bytes=BLOCK_BYTES, read_ahead=0) if via == "fsspec" else Access(via=via)
+    bridge = {"block_bytes": BLOCK_BYTES, "read_ahead": 0} if via == "fsspec" else {}
+    access = Access(via=via, **{**bridge, **told})
     source = po.Pipeline.from_tfrecords(uris, access=access, buffer_size=BLOCK_BYTES)
     return source.interleave(cycle_length=1, num_parallel_calls=None)
 
 
 def _translated(error: Exception, uris: list[str], via: str) -> PipelineOptError:
-    return error if isinstance(error, PipelineOptError) else translate(error, _pipeline(uris, via))
+    return error if isinstance(error, PipelineOptError) else translate(error, _pipeline(uris, via, {}))
 
 
 class Seen:

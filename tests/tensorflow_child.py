@@ -63,6 +63,11 @@ class TensorFlowChild:
             raise ChildError(reply["error"])
         return reply["result"]
 
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self.close()
+
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from hdfs import RECORDS, Hdfs, record, routes
 from hdfs_reader import Reader
 
+import pipeline_opt as po
 from pipeline_opt.storage.hadoop import Cluster
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
@@ -72,6 +74,69 @@ def test_a_namenode_that_is_down_is_an_error(hdfs: Hdfs, reader: Reader) -> None
     assert read.seconds < WITHIN_S
     hdfs.mend()
     assert reader.read(hdfs.shard(0)).names == hdfs.names[:RECORDS]
+
+
+def test_a_namenode_that_dies_after_a_first_look_makes_no_file_missing(hdfs: Hdfs, reader: Reader) -> None:
+    assert reader.read(hdfs.shard(0)).names == hdfs.names[:RECORDS]
+    hdfs.cluster.kill_namenode()
+    for uri in (hdfs.uri, f"{hdfs.uri}/part-*"):
+        read = reader.read(uri, remembers=True)
+        assert (read.error, read.names) == ("SourceError", []), read
+        assert "refuse" in read.message.lower()
+        assert read.seconds < WITHIN_S
+
+
+def test_a_namenode_that_dies_between_two_files_makes_none_missing(hdfs: Hdfs, reader: Reader) -> None:
+    assert reader.read(hdfs.uri, pause=True, retries=1).names == hdfs.names[:1]
+    hdfs.cluster.kill_namenode()
+    read = reader.resume()
+    assert read.error in ("SourceError", "StageError"), read
+    assert "part-" in read.message
+    assert "refuse" in read.message.lower()
+    assert read.names == hdfs.names[: len(read.names)]
+    assert read.seconds < WITHIN_S
+
+
+def test_a_namenode_that_hangs_is_an_error(hdfs: Hdfs, reader: Reader) -> None:
+    assert reader.read(hdfs.shard(0)).names == hdfs.names[:RECORDS]
+    hdfs.stop_namenode()
+    read = reader.read(hdfs.uri, remembers=True, timeout_s=3)
+    assert (read.error, read.names) == ("SourceError", []), read
+    assert f"cannot read {hdfs.uri}: no answer within 3 s" in read.message
+    assert "says nothing within" in read.message
+    assert read.seconds < WITHIN_S
+    hdfs.mend()
+    assert reader.read(hdfs.shard(0)).names == hdfs.names[:RECORDS]
+
+
+def test_a_namenode_that_hangs_between_two_files_is_an_error(hdfs: Hdfs) -> None:
+    reader = hdfs.reader("fsspec")
+    try:
+        assert reader.read(hdfs.uri, pause=True, timeout_s=3).names == hdfs.names[:1]
+        hdfs.stop_namenode()
+        read = reader.resume()
+    finally:
+        hdfs.mend()
+    assert read.error == "SourceError", read
+    assert "part-" in read.message
+    assert "says nothing within" in read.message
+    assert read.seconds < WITHIN_S
+
+
+def test_the_command_line_ends_where_a_namenode_hangs(hdfs: Hdfs, tmp_path: Path) -> None:
+    uri = f"{hdfs.cluster.uri}/data"
+    hdfs.stop_namenode()
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "pipeline_opt", "profile", uri, "--via", "fsspec"]
+    environ = {**os.environ, "PYTHONPATH": str(Path(po.__file__).parent.parent)}
+    try:
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    finally:
+        took = time.monotonic() - begun
+        hdfs.mend()
+    assert done.returncode == 2, done
+    assert "says nothing within" in " ".join(done.stderr.split())
+    assert took < WITHIN_S
 
 
 def test_a_wrong_port_is_an_error(hdfs: Hdfs, reader: Reader) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from loopback import closed_port, server, until_blank_line
 
-from pipeline_opt.errors import SchemeError, SourceError
+from pipeline_opt.errors import MissingPathError, SchemeError, SourceError
 from pipeline_opt.storage import preflight
-from pipeline_opt.storage.preflight import Finding, failed, hadoop_settings, libhdfs
+from pipeline_opt.storage.client_errors import client_errors
+from pipeline_opt.storage.preflight import Finding, failed, hadoop_settings, libhdfs, name_node
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +106,38 @@ def test_a_web_port_is_no_name_node() -> None:
 def test_a_name_node_and_whatever_may_be_one(text: bytes) -> None:
     with server(answering(text)) as port:
         preflight.require(f"hdfs://127.0.0.1:{port}/x", "fsspec")
+
+
+def test_a_name_node_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its system accepts connections for it, and keeps them."""
+    monkeypatch.setattr(name_node, "ASK_S", 0.2)
+    ended = threading.Event()
+    with server(lambda _: ended.wait(10) and None) as port:
+        with pytest.raises(
+            SourceError, match=f"{port} accepts connections, but says nothing within 0.2 s; check whether"
+        ):
+            preflight.require(f"hdfs://127.0.0.1:{port}/x", "fsspec")
+        ended.set()
+
+
+def test_a_store_that_has_gone_since_it_was_seen() -> None:
+    with server(answering(b"")) as port:
+        uri = f"hdfs://127.0.0.1:{port}/x"
+        preflight.require(uri, "fsspec")
+    preflight.require(uri, "fsspec")
+    with pytest.raises(SourceError, match="refuses connections"):
+        preflight.require(uri, "fsspec", anew=True)
+    with pytest.raises(SourceError, match="refuses connections"):
+        preflight.require(uri, "fsspec")
+
+
+def test_what_a_client_does_not_find_is_missing_only_while_its_store_answers() -> None:
+    uri = f"hdfs://127.0.0.1:{closed_port()}/x"
+    with pytest.raises(SourceError, match="refuses connections") as caught, client_errors(uri):
+        raise FileNotFoundError(uri)
+    assert not isinstance(caught.value, MissingPathError)
+    with pytest.raises(MissingPathError, match="no such path: memory://x"), client_errors("memory://x"):
+        raise FileNotFoundError
 
 
 def test_settings_of_several_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

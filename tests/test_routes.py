@@ -191,7 +191,7 @@ def test_the_listing_of_a_bucket_costs_one_request_of_tensorflow(monkeypatch: py
     fake = SimpleNamespace(
         io=SimpleNamespace(gfile=Gfile()), errors=SimpleNamespace(NotFoundError=OpError, OpError=OpError)
     )
-    monkeypatch.setattr("pipeline_opt.storage.filesystem.tf", fake)
+    monkeypatch.setattr("pipeline_opt.storage.gfile_files.tf", fake)
     files = RemoteFiles()
     folders, names = files.entries("gs://bucket/train")
     assert (folders, len(names), calls) == (["sub"], 100_000, ["gs://bucket/train"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ from pipeline_opt.storage.damage import (
     misfit_row,
     undecodable_image,
 )
+from pipeline_opt.storage.preflight import problem_now
 from pipeline_opt.storage.remote_failures import explain_remote, may_read
 
 tf = lazy_module("tensorflow")
@@ -142,9 +144,11 @@ def _translate(error: BaseException, plan: Plan, resolve: Resolve) -> PipelineOp
         return StageError(f"the pipeline failed: {kind}: {error}")
     failure = Failure(kind, parse_message(str(error.message)), plan, resolve)
     for explain in EXPLANATIONS:
-        explained = explain(failure)
-        if explained is not None:
-            return explained
+        # What goes wrong in a search for more must not be told in place of what ended the pipeline.
+        with contextlib.suppress(PipelineOptError, OSError, tf.errors.OpError):
+            explained = explain(failure)
+            if explained is not None:
+                return explained
     return _plain(failure)
 
 
@@ -255,6 +259,9 @@ def _unreadable_path(failure: Failure) -> PipelineOptError | None:
     reader = (
         next((name for name, source in file_sources(failure.plan) if may_read(source, path)), None) or failure.stage
     )
+    problem = problem_now(path) if failure.kind == "NotFoundError" else None
+    if problem is not None:
+        return StageError(f"{reader or 'the pipeline'}: {path}: {problem}", reader)
     says = {"NotFoundError": "the file is gone", "PermissionDeniedError": "the file may not be read"}
     error = MissingPathError if failure.kind == "NotFoundError" else SourceError
     prefix = f"{reader}: " if reader else ""

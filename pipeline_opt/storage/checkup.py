@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from pipeline_opt.access import DEFAULT, Access
-from pipeline_opt.errors import EmptySourceError, MissingPathError, PipelineOptError
+from pipeline_opt.errors import EmptySourceError, PipelineOptError
 from pipeline_opt.storage import gcs, preflight
-from pipeline_opt.storage.filesystem import FileSystem, file_system, join
-from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest
+from pipeline_opt.storage.filesystem import FileSystem, file_system
+from pipeline_opt.storage.nearby import GLOB_SIGNS, missing
 from pipeline_opt.storage.preflight import Finding, failed
 from pipeline_opt.storage.preflight.network import Unreachable, within
 from pipeline_opt.storage.routes import route
-from pipeline_opt.storage.uris import scheme_of
+from pipeline_opt.storage.uris import join, scheme_of
 
 STEP_S: Final = 20.0
 """A client that has not answered by then will not: the preflight has shown that the way there is open."""
@@ -86,14 +86,14 @@ def _list(uri: str, access: Access, files: list[str]) -> str:
     if any(sign in name for sign in GLOB_SIGNS):
         matches = storage.glob(name)
         if not matches:
-            raise MissingPathError(f"no file matches {uri}; {nearest(storage, name)}")
+            raise missing(storage, name, f"no file matches {uri}")
         files.append(next((path for path in matches[:DEPTH] if not storage.is_dir(path)), matches[0]))
         return f"{len(matches):,} match"
     if storage.is_file(name):
         files.append(name)
         return "a file"
     if not storage.is_dir(name):
-        raise MissingPathError(f"no such path: {uri}; {nearest(storage, name)}")
+        raise missing(storage, name, f"no such path: {uri}")
     return _first_below(storage, name, files)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from pipeline_opt.errors import MissingPathError, PipelineOptError, SourceError
+from pipeline_opt.storage.preflight import require
 
 _LASTING: Final = (
     FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, NotImplementedError, TypeError, ValueError,
@@ -18,15 +19,20 @@ _DENIED: Final = frozenset({401, 403})
 
 @contextmanager
 def client_errors(path: str) -> Iterator[None]:
-    """Turn what a client raises into our errors, with the path and what would help."""
+    """Turn what a client raises into our errors, with the path and what would help.
+
+    A path is missing only where its store still answers.
+    """
     try:
         yield
     except PipelineOptError:
         raise
     except FileNotFoundError as error:
+        require(path, "fsspec", anew=True)
         raise MissingPathError(f"no such path: {path}") from error
     except Exception as error:
         if status_of(error) == 404:
+            require(path, "fsspec", anew=True)
             raise MissingPathError(f"no such path: {path}") from error
         raise SourceError(f"cannot read {path}: {reason_of(error)}; {remedy_of(error)}") from error
 

@@ -36,6 +36,8 @@ _GLANCED_BYTES: Final = 64 << 20
 """The same where nothing has failed."""
 _TAILS: Final = 256
 """Where the ends of files are looked at, those of so many."""
+_UNREADABLE: Final = (SourceError, OSError)
+"""Files that cannot be read now are left out: that is not what was wrong with what was read before."""
 _CHUNK: Final = 1 << 12
 """How exactly the place of damage in a stream is told, in bytes."""
 
@@ -124,7 +126,10 @@ def damaged_stream(
     left = limit
     for path in _searchable(files) if compression else ():
         offset = 0
-        with open_decompressed(path, compression, _CHUNK, access) as stream:
+        with (
+            contextlib.suppress(*_UNREADABLE),
+            open_decompressed(path, compression, _CHUNK, access) as stream,
+        ):
             try:
                 while left > 0 and (chunk := stream.read(_CHUNK)):
                     offset += len(chunk)
@@ -145,7 +150,10 @@ def misfit_row(
     """The first CSV file with a row whose values are a misfit, and the line that the row is on, within a limit of bytes."""
     left = _SEARCHED_BYTES
     for path in _searchable(files):
-        with open_decompressed(path, compression, _CHUNK, access) as stream, contextlib.suppress(zlib.error):
+        with (
+            contextlib.suppress(zlib.error, *_UNREADABLE),
+            open_decompressed(path, compression, _CHUNK, access) as stream,
+        ):
             for number, line in enumerate(stream, 1):
                 left -= len(line)
                 if left < 0:
@@ -162,8 +170,11 @@ def undecodable_image(files: Sequence[str], access: Access = DEFAULT) -> Damage 
     for path in _searchable(files):
         if left <= 0:
             break
-        with open_decompressed(path, "", access=access) as stream:
+        encoded = None
+        with contextlib.suppress(*_UNREADABLE), open_decompressed(path, "", access=access) as stream:
             encoded = stream.read()
+        if encoded is None:
+            continue
         left -= len(encoded)
         try:
             tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -174,19 +185,18 @@ def undecodable_image(files: Sequence[str], access: Access = DEFAULT) -> Damage 
 
 def _first(files: Sequence[str], look: Callable[[str], Damage | None], seconds: float = _SEARCH_S) -> Damage | None:
     """The first file that `look` finds damaged; where one is far away, several are looked at together, within seconds."""
-    if all(local_path(path) is not None for path in files):
-        return next((damage for path in files if (damage := look(path)) is not None), None)
 
-    def look_far(path: str) -> Damage | None:
-        # What cannot be read now is not what was wrong with what was read before.
-        with contextlib.suppress(SourceError, OSError, tf.errors.OpError):
+    def look_now(path: str) -> Damage | None:
+        with contextlib.suppress(*_UNREADABLE):
             return look(path)
         return None
 
+    if all(local_path(path) is not None for path in files):
+        return next((damage for path in files if (damage := look_now(path)) is not None), None)
     until = time.monotonic() + seconds
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         for start in range(0, len(files), _CONNECTIONS):
-            found = list(pool.map(look_far, files[start : start + _CONNECTIONS]))
+            found = list(pool.map(look_now, files[start : start + _CONNECTIONS]))
             damage = next((each for each in found if each is not None), None)
             if damage is not None or time.monotonic() > until:
                 return damage

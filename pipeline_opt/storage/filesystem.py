@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, Protocol
+from typing import BinaryIO, Protocol
 
 from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.errors import MissingPathError, SourceError
-from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage import gcs, preflight
 from pipeline_opt.storage.fsspec_files import FsspecFiles
-from pipeline_opt.storage.remote_failures import explain_remote
+from pipeline_opt.storage.gfile_files import RemoteFiles
 from pipeline_opt.storage.routes import route
 from pipeline_opt.storage.uris import local_path, scheme_of
-
-tf = lazy_module("tensorflow")
-
-_REMOTE_STATS: Final = 256
-"""Above so many remote files their sizes are not asked for: every one is a round trip."""
-_CONNECTIONS: Final = 16
-_MARKING: Final = ("gs",)
-"""Schemes whose listings end the names of folders with a slash."""
 
 
 class FileSystem(Protocol):
     """What listing and probing need of a storage."""
+
+    @property
+    def client(self) -> str:
+        """By what it is reached: `local`, `tf` or `fsspec`."""
 
     def is_file(self, path: str) -> bool:
         """Whether a file of that name exists."""
@@ -58,6 +51,8 @@ class FileSystem(Protocol):
 
 class LocalFiles:
     """The local file system."""
+
+    client = "local"
 
     def is_file(self, path: str) -> bool:
         """Whether a file of that name exists."""
@@ -103,75 +98,6 @@ class LocalFiles:
             return open(path, "rb")
 
 
-class RemoteFiles:
-    """Any scheme that TensorFlow, or tensorflow-io, opens."""
-
-    def __init__(self) -> None:
-        self._listed: dict[str, bool] = {}
-
-    def is_file(self, path: str) -> bool:
-        """Whether a file of that name exists."""
-        with _remote_errors(path):
-            return bool(tf.io.gfile.exists(path)) and not tf.io.gfile.isdir(path)
-
-    def is_dir(self, path: str) -> bool:
-        """Whether a folder of that name exists."""
-        with _remote_errors(path):
-            return bool(tf.io.gfile.isdir(path))
-
-    def folders(self, paths: Sequence[str]) -> set[str]:
-        """The folders among paths that `glob` gave."""
-        listed = {path for path in paths if path in self._listed}
-        unknown = [path for path in paths if path not in listed]
-        with _remote_errors(unknown[0] if unknown else ""), ThreadPoolExecutor(_CONNECTIONS) as pool:
-            dirs = list(pool.map(tf.io.gfile.isdir, unknown))
-        found = {path for path, is_dir in zip(unknown, dirs, strict=True) if is_dir}
-        return found | {path for path in listed if self._listed[path]}
-
-    def entries(self, folder: str) -> tuple[list[str], list[str]]:
-        """Names of the sub-folders and names of the files in a folder, both sorted.
-
-        Where the storage does not mark folders in a listing, each entry is a round trip.
-        """
-        with _remote_errors(folder):
-            listed = sorted(set(tf.io.gfile.listdir(folder)) - {"", "/"})
-        if scheme_of(folder) in _MARKING:
-            folders = {name.rstrip("/") for name in listed if name.endswith("/")}
-        else:
-            paths = {join(folder, name.rstrip("/")): name.rstrip("/") for name in listed}
-            folders = {paths[path] for path in self.folders(list(paths))}
-        return sorted(folders), sorted({name for name in listed if not name.endswith("/")} - folders)
-
-    def glob(self, pattern: str) -> list[str]:
-        """Paths that match, sorted."""
-        parent, _, last = pattern.rpartition("/")
-        if scheme_of(pattern) not in _MARKING or any(sign in parent for sign in "*?[") or "**" in last:
-            with _remote_errors(pattern):
-                return sorted(tf.io.gfile.glob(pattern))
-        # Asked for a pattern, TensorFlow lists everything below the folder, however deep.
-        folders, files = self.entries(parent)
-        self._listed |= {join(parent, name): name in folders for name in (*folders, *files)}
-        return sorted(join(parent, name) for name in fnmatch.filter((*folders, *files), last))
-
-    def total_bytes(self, files: Sequence[str]) -> int | None:
-        """Size of the files together; None above a few hundred files."""
-        if len(files) > _REMOTE_STATS:
-            return None
-        with _remote_errors(files[0] if files else ""), ThreadPoolExecutor(_CONNECTIONS) as pool:
-            return int(sum(stat.length for stat in pool.map(tf.io.gfile.stat, files)))
-
-    def head(self, path: str, count: int) -> bytes:
-        """The first bytes of a file, `count` at the most."""
-        with _remote_errors(path), self.open(path) as stream:
-            return stream.read(count)
-
-    def open(self, path: str) -> BinaryIO:
-        """The file's bytes, from its beginning."""
-        with _remote_errors(path):
-            opened: Any = tf.io.gfile.GFile(path, "rb")
-            return opened  # type: ignore[no-any-return]
-
-
 def file_system(path: str, access: Access = DEFAULT) -> tuple[FileSystem, str]:
     """The storage that holds `path`, and the path's name there (local: without `file://`, with `~` expanded).
 
@@ -187,7 +113,7 @@ def file_system(path: str, access: Access = DEFAULT) -> tuple[FileSystem, str]:
         gcs.apply(access)
     client = route(path, access)
     preflight.require(path, client)
-    return (FsspecFiles(path, access) if client == "fsspec" else RemoteFiles()), path
+    return (FsspecFiles(path, access) if client == "fsspec" else RemoteFiles(access.timeout_s)), path
 
 
 def total_bytes(paths: Sequence[str], access: Access = DEFAULT) -> int | None:
@@ -198,7 +124,7 @@ def total_bytes(paths: Sequence[str], access: Access = DEFAULT) -> int | None:
     total = 0
     for root, inside in by_root.items():
         remote = root and route(root, access) == "fsspec"
-        storage: FileSystem = FsspecFiles(inside[0], access, fresh=False) if remote else RemoteFiles()
+        storage: FileSystem = FsspecFiles(inside[0], access, fresh=False) if remote else RemoteFiles(access.timeout_s)
         size = (storage if root else LocalFiles()).total_bytes(inside)
         if size is None:
             return None
@@ -212,11 +138,6 @@ def root_of(path: str) -> str:
     return f"{scheme}://{rest.partition('/')[0]}"
 
 
-def join(folder: str, name: str) -> str:
-    """The path of an entry of a folder."""
-    return f"{folder.rstrip('/')}/{name}"
-
-
 @contextmanager
 def _local_errors(path: str) -> Iterator[None]:
     try:
@@ -225,15 +146,3 @@ def _local_errors(path: str) -> Iterator[None]:
         raise MissingPathError(f"no such path: {path}") from error
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _remote_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except tf.errors.NotFoundError as error:
-        raise MissingPathError(f"no such path: {path}") from error
-    except tf.errors.OpError as error:
-        explained = explain_remote(type(error).__name__, error.message, ())
-        kind = type(explained) if isinstance(explained, SourceError) else SourceError
-        raise kind(f"cannot read {path}: {explained or f'{type(error).__name__}: {error.message}'}") from error

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline_opt.access import DEFAULT, Access
-from pipeline_opt.errors import FormatError, MissingPathError
+from pipeline_opt.errors import FormatError
 from pipeline_opt.sources import IMAGE_SUFFIXES
 from pipeline_opt.storage.compression import HEAD_BYTES, decompressed_head
-from pipeline_opt.storage.filesystem import FileSystem, file_system, join
-from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest, some
+from pipeline_opt.storage.filesystem import FileSystem, file_system
+from pipeline_opt.storage.nearby import GLOB_SIGNS, missing, some
 from pipeline_opt.storage.tfrecord import begins_with_record
+from pipeline_opt.storage.uris import join
 
 FORMATS: Final = ("tfrecords", "images", "text", "csv")
 """The formats that a path can be told to hold."""
@@ -91,7 +92,7 @@ def _detect(path: str, access: Access) -> str:
     matches = storage.glob(name)
     if not matches:
         what = "no file matches" if any(sign in name for sign in GLOB_SIGNS) else "no such path:"
-        raise MissingPathError(f"{what} {path}; {nearest(storage, name)}")
+        raise missing(storage, name, f"{what} {path}")
     return _detect_matches(storage, matches, path)
 
 

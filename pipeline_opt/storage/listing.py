@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline_opt.errors import EmptySourceError, FormatError, MissingPathError, SourceError
+from pipeline_opt.errors import EmptySourceError, FormatError, SourceError
 from pipeline_opt.names import is_utf8
 from pipeline_opt.sources import CompressedSource, FileSource, FixedLength, Images, ResolvedSource, TFRecords
 from pipeline_opt.storage.compression import detect_compression, head
 from pipeline_opt.storage.damage import mismatch
-from pipeline_opt.storage.filesystem import FileSystem, file_system, join, total_bytes
+from pipeline_opt.storage.filesystem import FileSystem, file_system, total_bytes
 from pipeline_opt.storage.formats import SUFFIXES, is_hidden, kind_by_suffix, suffix_of
-from pipeline_opt.storage.nearby import GLOB_SIGNS, nearest, some
+from pipeline_opt.storage.nearby import GLOB_SIGNS, missing, some
 from pipeline_opt.storage.routes import route
+from pipeline_opt.storage.uris import join
 
 _AUXILIARY: Final = (".json", ".md", ".yaml", ".yml", ".toml", ".py", ".idx", ".index", ".xml", ".html")
 
@@ -79,10 +80,10 @@ def _expand(source: FileSource, storage: FileSystem, name: str, path: str) -> tu
     if storage.is_dir(name):
         return _expand_folder(source, storage, name)
     if not any(sign in name for sign in GLOB_SIGNS):
-        raise MissingPathError(f"no such path: {path}; {nearest(storage, name)}")
+        raise missing(storage, name, f"no such path: {path}")
     matches = storage.glob(name)
     if not matches:
-        raise MissingPathError(f"no file matches {path}; {nearest(storage, name)}")
+        raise missing(storage, name, f"no file matches {path}")
     return _expand_matches(source, storage, matches, path)
 
 

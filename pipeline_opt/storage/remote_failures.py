@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pipeline_opt.access import Access
 from pipeline_opt.errors import CorruptRecordError, MissingPathError, PipelineOptError, SourceError, StageError
 from pipeline_opt.sources import FileSource
-from pipeline_opt.storage.preflight import Finding, failed, findings, forget
+from pipeline_opt.storage.preflight import Finding, problem_now
 from pipeline_opt.storage.uris import local_path
 
 Examine = Callable[[str], Finding | None]
@@ -62,7 +62,7 @@ def explain_remote(
     reader = _reader(sources, path or "")
     status = _STATUS.search(text)
     if status:
-        return _answered(int(status[1]), status[2] or "", path, reader, text)
+        return _answered(int(status[1]), status[2] or "", path, reader, text, look)
     curl = _CURL.search(text)
     if curl:
         return _not_answered(int(curl[1]), curl[3] or curl[2], path, reader, text, look)
@@ -76,14 +76,6 @@ def may_read(source: FileSource, path: str) -> bool:
     """Whether a path lies where a source looks: the file need not be listed any more."""
     given = [p.removeprefix("file://").rstrip("/") for p in source.paths]
     return any(path.startswith(re.split(r"[*?\[]", p)[0]) for p in given)
-
-
-def problem_now(path: str) -> Finding | None:
-    """What the storage's preflight says of a path now, within seconds; whoever asks for the store next is told, too."""
-    problem = failed(findings(path, "tf"))
-    if problem is not None:
-        forget()
-    return problem
 
 
 def _reader(sources: Iterable[tuple[str, FileSource]], path: str) -> Reader:
@@ -103,11 +95,16 @@ def _short_answer(path: str, offset: int, reader: Reader) -> PipelineOptError:
     return CorruptRecordError(text, reader.name)
 
 
-def _answered(status: int, body: str, path: str | None, reader: Reader, text: str) -> PipelineOptError:
+def _answered(
+    status: int, body: str, path: str | None, reader: Reader, text: str, examine: Examine
+) -> PipelineOptError:
     """An answer that is no success."""
     place = path or "a request"
     found = _SAID.search(body)
     said = f"{status}: {found[1] or found[2]}" if found else str(status)
+    problem = examine(path) if path and status in _GONE else None
+    if problem is not None:
+        return problem.error(reader.says(f"{place}: {problem}"))
     if status in _GONE:
         return MissingPathError(reader.says(f"the object is gone: {place} ({said}); list the data again"))
     if status in _DENIED:
@@ -141,13 +138,13 @@ def _not_answered(
 
 def _hadoop(kind: str, path: str, said: str, reader: Reader, examine: Examine) -> PipelineOptError:
     """An error of libhdfs, which writes Java's own exception to stderr and hands on a number."""
+    problem = examine(path) if kind != "PermissionDeniedError" else None
+    if problem is not None:
+        return StageError(reader.says(f"{path}: {problem.detail}; {problem.remedy}"), reader.name)
     if kind == "NotFoundError":
         return MissingPathError(reader.says(f"the file is gone: {path} ({said}); list the data again"))
     if kind == "PermissionDeniedError":
         return SourceError(reader.says(f"permission denied: {path} ({said}); check HADOOP_USER_NAME or the ticket"))
-    problem = examine(path)
-    if problem is not None:
-        return StageError(reader.says(f"{path}: {problem.detail}; {problem.remedy}"), reader.name)
     remedy = (
         f"Java's exception is on stderr; `hdfs fsck {path} -files -blocks -locations` shows blocks that are missing"
     )

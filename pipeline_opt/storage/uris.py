@@ -53,6 +53,17 @@ def local_path(path: str) -> str | None:
     return rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
 
 
+def folder_of_pattern(pattern: str) -> str:
+    """The folder that a pattern begins with, before its first sign."""
+    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return literal.rpartition("/")[0]
+
+
+def join(folder: str, name: str) -> str:
+    """The path of an entry of a folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
 def scheme_status(scheme: str) -> SchemeStatus:
     """Whether TensorFlow opens one scheme, after loading tensorflow-io where that package provides it."""
     if scheme == "file":

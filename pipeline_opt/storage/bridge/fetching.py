@@ -12,6 +12,7 @@ from pipeline_opt.errors import MissingPathError, PipelineOptError, SourceError
 from pipeline_opt.storage.bridge.budget import Budget
 from pipeline_opt.storage.bridge.ranges import Ranges
 from pipeline_opt.storage.client_errors import passes, reason_of, remedy_of, status_of
+from pipeline_opt.storage.preflight import problem_now
 
 RETRIES: Final = 5
 """How often a request is tried again, unless said."""
@@ -104,6 +105,7 @@ class Fetching:
             return
         self._size = max(min(_SMALLEST, self._size), self._size // 4)
         self._start()
+        threading.Thread(target=self._look, args=(self._at,), name="pipeline_opt_look", daemon=True).start()
 
     def _start(self) -> None:
         self._run_number += 1
@@ -125,6 +127,15 @@ class Fetching:
         finally:
             if file is not None:
                 file.close()
+
+    def _look(self, at: int) -> None:
+        """See whether the store answers at all: where it does not, asking again for byte `at` would only cost time."""
+        problem = problem_now(self._path, "fsspec")
+        with self._changed:
+            if problem is not None and self._at == at and not self._ended and self._error is None:
+                self._error = problem.error(f"{self._path}, byte {at}: {problem}")
+                self._run_number += 1
+                self._changed.notify_all()
 
     def _allowed(self, number: int) -> int:
         """Wait until one more block may be fetched, and its size; 0 once nobody wants it."""
@@ -185,6 +196,9 @@ class Fetching:
     def _said(self, error: BaseException, tries: int, at: int | None = None) -> SourceError:
         place = self._at if at is None else at
         if isinstance(error, FileNotFoundError) or status_of(error) == 404:
+            problem = problem_now(self._path, "fsspec")
+            if problem is not None:
+                return problem.error(f"{self._path}, byte {place}: {problem}")
             return MissingPathError(f"{self._path}: the file is gone")
         times = f", {tries} times" if tries > 1 and not isinstance(error, TimeoutError) else ""
         said = SourceError(f"{self._path}, byte {place}: {reason_of(error)}{times}; {remedy_of(error)}")

@@ -17,7 +17,7 @@ from pipeline_opt.storage.preflight.libhdfs import libhdfs_findings
 from pipeline_opt.storage.preflight.name_node import name_node_findings
 from pipeline_opt.storage.uris import scheme_of
 
-__all__ = ["Finding", "failed", "findings", "forget", "require"]
+__all__ = ["Finding", "failed", "findings", "forget", "problem_now", "require"]
 
 _HADOOP: Final = ("hdfs", "viewfs")
 _passed: set[tuple[str, str, str, str]] = set()
@@ -43,17 +43,28 @@ def findings(uri: str, route: str = "tf") -> Iterator[Finding]:
             yield from name_node_findings(uri)
 
 
-def require(uri: str, route: str = "tf") -> None:
+def problem_now(uri: str, route: str = "tf") -> Finding | None:
+    """What keeps a URI from being reached now, whatever was seen before; whoever asks for the store next is told, too."""
+    problem = failed(findings(uri, route))
+    if problem is not None:
+        forget()
+    return problem
+
+
+def require(uri: str, route: str = "tf", *, anew: bool = False) -> None:
     """Check that the storage of a URI can be reached, once for each store, proxy and process.
+
+    With `anew`, also where it could be before. Clients say of a path that it is missing, too, where the store has gone
+    away; so before an error says that, it is to be seen that the store still answers.
 
     Raises:
         SourceError: It cannot; names what is missing and the remedy. Within seconds.
     """
     proxy = os.environ.get("https_proxy", "")
     store = (scheme_of(uri), uri.split("://", 1)[-1].partition("/")[0], route, proxy)
-    if store in _passed:
+    if store in _passed and not anew:
         return
-    problem = failed(findings(uri, route))
+    problem = problem_now(uri, route)
     if problem is not None:
         raise problem.error(f"cannot open {uri}: {problem}")
     with _lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,8 +12,9 @@ from pipeline_opt.storage.preflight.network import CONNECT_S, Unreachable, conne
 
 PORT: Final = 8020
 """Hadoop's own default; many write 9000."""
-LIMIT_S: Final = 4.0
-ASK_S: Final = 1.0
+LIMIT_S: Final = 9.0
+ASK_S: Final = 5.0
+"""Seconds of silence after which a NameNode counts as hanging: it answers a web request without asking anyone."""
 _HADOOP_SAYS: Final = b"Hadoop IPC port"
 """What a NameNode's port answers to a web request, in every version since 2.0."""
 
@@ -77,16 +77,29 @@ def _reach(authority: str, addresses: list[str], settings: Mapping[str, str], *,
 
 
 def _speaks_otherwise(host: str, port: int) -> str:
-    """The first line of a server that talks but is not Hadoop; nothing from one that is, or that keeps silent."""
+    """The first line of a server that talks but is not Hadoop; nothing from one that is, or that ends the connection.
+
+    Raises:
+        Unreachable: It takes the connection and keeps silent, as a process does that hangs or is stopped.
+    """
     with connect(host, port, CONNECT_S) as stream:
         stream.settimeout(ASK_S)
         heard = b""
-        with contextlib.suppress(OSError):
+        try:
             stream.sendall(b"GET / HTTP/1.0\r\n\r\n")
             while len(heard) < 4096 and (part := stream.recv(4096)):
                 heard += part
                 if _HADOOP_SAYS in heard:
                     break
+        except TimeoutError:
+            if not heard:
+                raise Unreachable(
+                    f"{host}:{port} accepts connections, but says nothing within {ASK_S:g} s",
+                    "check whether the NameNode hangs or is stopped (its log, and `hdfs haadmin -getServiceState`)",
+                ) from None
+        except OSError:
+            # What ends the connection may be a NameNode all the same.
+            pass
         if not heard.startswith(b"HTTP/") or _HADOOP_SAYS in heard:
             return ""
         return heard.split(b"\r\n", 1)[0].decode(errors="replace")[:80]

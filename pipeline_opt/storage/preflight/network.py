@@ -10,7 +10,7 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 CONNECT_S: Final = 3.0
@@ -39,6 +39,35 @@ class Unreachable(Exception):
 
 class Undecided(Exception):
     """Raised where a request failed in a way that may pass: only the client, which tries again, can tell."""
+
+
+class Asked(Generic[Seen]):
+    """A question on a thread of its own. It can be left behind, as a client that hangs cannot be ended."""
+
+    def __init__(self, look: Callable[[], Seen]) -> None:
+        self._look = look
+        self._seen: list[Seen] = []
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="pipeline_opt_asked", daemon=True).start()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it ends in so many seconds from now, with an answer or an error."""
+        return self._ended.wait(seconds)
+
+    def answer(self) -> Seen:
+        """What came of it, once it has ended: the answer, or its error is raised."""
+        if self._error is not None:
+            raise self._error
+        return self._seen[0]
+
+    def _run(self) -> None:
+        try:
+            self._seen.append(self._look())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self._error = error
+        finally:
+            self._ended.set()
 
 
 def proxy_of(host: str, scheme: str) -> SplitResult | None:
@@ -92,23 +121,10 @@ def within(seconds: float, look: Callable[[], Seen]) -> Seen:
     Raises:
         Unreachable: It takes longer.
     """
-    results: list[Seen] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(look())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="preflight", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
+    asked = Asked(look)
+    if not asked.ends_within(seconds):
         raise Unreachable(f"no answer within {seconds:g} s", "check the network, the name server and the proxy")
-    return results[0]
+    return asked.answer()
 
 
 def _connection(host: str) -> tuple[http.client.HTTPSConnection, SplitResult | None]:

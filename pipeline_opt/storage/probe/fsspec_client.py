@@ -8,6 +8,7 @@ from typing import Any
 from pipeline_opt.access import Access
 from pipeline_opt.errors import MissingPathError
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.storage import preflight
 from pipeline_opt.storage.client_errors import client_errors
 from pipeline_opt.storage.nearby import GLOB_SIGNS
 from pipeline_opt.storage.probe.client import Connection, File
@@ -52,6 +53,7 @@ class FsspecClient:
             found = self._kept.find(path, detail=True)
         files = [File(name, info.get("size")) for name, info in found.items() if info.get("type") != "directory"]
         if not files:
+            preflight.require(uri, self.route, anew=True)
             raise MissingPathError(f"no such path, or nothing in it: {uri}")
         return sorted(files)
 

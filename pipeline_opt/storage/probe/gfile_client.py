@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pipeline_opt.errors import MissingPathError
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.storage import preflight
 from pipeline_opt.storage.nearby import GLOB_SIGNS
 from pipeline_opt.storage.probe.client import Connection, File
 from pipeline_opt.storage.uris import require_scheme, scheme_of
@@ -86,6 +87,7 @@ class GFileClient:
         else:
             found = [uri] if tf.io.gfile.exists(uri) else []
         if not found:
+            preflight.require(uri, self.route, anew=True)
             raise MissingPathError(f"no such path, or nothing in it: {uri}")
         if len(found) > 1 and all(tf.io.gfile.isdir(path) for path in found[:: max(1, len(found) // FEW)][:FEW]):
             found = _glob(f"{uri.rstrip('/')}/*/*")
