@@ -1,12 +1,13 @@
-"""What this machine has for remote storage: proxy, certificates, credentials, Java, libhdfs, CLASSPATH."""
+"""What this machine has for remote storage: proxy, certificates, credentials, libhdfs, CLASSPATH, Java, Hadoop."""
 
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pipeline_opt.storage.hadoop.status import hadoop_findings
 from pipeline_opt.storage.preflight import Finding
 from pipeline_opt.storage.preflight.bucket import HOST
 from pipeline_opt.storage.preflight.credentials import REMEDY, credentials
@@ -14,12 +15,17 @@ from pipeline_opt.storage.preflight.hadoop_settings import FILES, folders
 from pipeline_opt.storage.preflight.libhdfs import libhdfs_findings
 from pipeline_opt.storage.preflight.network import certificates, proxy_of
 
-JAVA_REMEDY: Final = "install a Java runtime (8, 11 or 17), and set JAVA_HOME to its folder"
+_CLIENTS: Final = ("hdfs-native", "tensorflow-io")
+"""The packages that read `hdfs://`: one of them will do."""
 
 
 def surroundings() -> tuple[Finding, ...]:
-    """What is there and what is not, for `gs://` and `hdfs://` by TensorFlow's own clients. Takes a second or two."""
-    return (_proxy(), _certificates(), _credentials(), _java(), *map(_for_one_client, libhdfs_findings()), _hadoop())
+    """What is there and what is not: for `gs://`, for either client of `hdfs://`, and for an HDFS on this machine.
+
+    Takes a second or two. Each thing is told once: what is there, by whom it is needed, and else the remedy.
+    """
+    gcs = (_proxy(), _certificates(), _credentials())
+    return (*gcs, _hadoop_settings(), *map(_for_one_client, libhdfs_findings()), *_hadoop())
 
 
 def _proxy() -> Finding:
@@ -46,25 +52,20 @@ def _credentials() -> Finding:
     return Finding("credentials", False, problems or "none for gs://: only public buckets can be read", REMEDY)
 
 
-def _java() -> Finding:
-    home = os.environ.get("JAVA_HOME", "")
-    java = Path(home) / "bin" / "java" if home else None
-    if java is not None and java.exists():
-        return Finding("Java", True, str(java))
-    found = shutil.which("java")
-    if found:
-        return Finding("Java", True, os.path.realpath(found))
-    said = f"JAVA_HOME={home} has no bin/java" if home else "no Java is found"
-    return Finding("Java", False, said, JAVA_REMEDY)
-
-
 def _for_one_client(finding: Finding) -> Finding:
     """What only tensorflow-io needs is no failure: `hdfs://` may go by fsspec."""
     works = None if finding.works is False else finding.works
     return finding._replace(works=works, detail=f"{finding.detail} (hdfs:// by tensorflow-io)")
 
 
-def _hadoop() -> Finding:
+def _hadoop() -> Iterator[Finding]:
+    found = hadoop_findings()
+    reads = any(each.works for each in found if each.step in _CLIENTS)
+    for each in found:
+        yield each._replace(works=None) if reads and each.step in _CLIENTS and not each.works else each
+
+
+def _hadoop_settings() -> Finding:
     having = [str(folder) for folder in folders() if any((folder / name).exists() for name in FILES)]
     if having:
         return Finding("Hadoop's settings", True, ", ".join(having))
