@@ -74,7 +74,7 @@ class Case(NamedTuple):
 
 
 def decode(record: Any) -> Any:
-    """A JPEG record as an image for training: some 8 ms of a core, so that the storage's own work on these cores counts little."""
+    """A JPEG record as an image for training: some 8 ms of a core, so that the storage's own work here counts little."""
     import tensorflow as tf
 
     features = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})

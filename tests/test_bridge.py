@@ -257,6 +257,17 @@ def test_a_request_that_hangs_is_left_to_itself(store: type[RemoteStore]) -> Non
     until(lambda: fetchers() == 0 and budget.used == 0)
 
 
+def test_a_slow_link_is_no_hang(store: type[RemoteStore]) -> None:
+    """Only a request that is small enough comes within the timeout, and it is asked for before the bridge gives up."""
+    free = threading.Event()
+    store.files["d/a"] = bytes(200_000)
+    RemoteStore.before = staticmethod(lambda _path, _at, count: count > 65_536 and free.wait(MOST_WAITING_S) and None)
+    got = fetching(Access(block_bytes=1 << 24, timeout_s=0.05), Budget(1 << 26))
+    assert b"".join(got) == store.files["d/a"]
+    free.set()
+    until(lambda: fetchers() == 0)
+
+
 def test_closing_while_a_request_hangs_does_not_wait(store: type[RemoteStore]) -> None:
     free, inside = threading.Event(), threading.Event()
     RemoteStore.before = staticmethod(lambda *_: inside.set() or (free.wait(MOST_WAITING_S) and None))

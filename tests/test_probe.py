@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline_opt.errors import EmptySourceError, SourceError, UsageError
 from pipeline_opt.storage.measured import Latency, RequestRate, StorageProfile, StreamRate
 from pipeline_opt.storage.probe import knee, phases, scaling
 from pipeline_opt.storage.probe.client import File
+from pipeline_opt.storage.probe.gfile_client import GFileClient
 from pipeline_opt.storage.probe.measure import probe
 from pipeline_opt.storage.probe.targets import SPARE, Targets, within
 
@@ -254,3 +256,16 @@ def test_what_a_profile_holds_is_checked() -> None:
             StorageProfile.from_json({**profile.to_json(), name: value})
     with pytest.raises(SourceError, match="not a storage profile"):
         StorageProfile.from_json({"kind": "run"})
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("pattern", ["", "/class-*", "/*", "/class-*/*"])
+def test_files_in_folders_are_found_by_their_folder_and_by_globs(tmp_path: Path, pattern: str) -> None:
+    for name in ("class-a/1.jpg", "class-b/2.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"data")
+    uri = f"{tmp_path}{pattern}"
+    assert [file.path for file in GFileClient(uri).list(uri)] == [
+        f"{tmp_path}/class-a/1.jpg",
+        f"{tmp_path}/class-b/2.jpg",
+    ]

@@ -23,6 +23,8 @@ _HANGS: Final = 3
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 3.0
 _SMALLEST: Final = 64 << 10
+_LESS: Final = 16
+"""After a block that did not come in time, one so much smaller is asked for: the third is small enough for a slow link."""
 
 
 class Fetching:
@@ -103,7 +105,7 @@ class Fetching:
             self._error = self._said(error, hangs)
             self._run_number += 1
             return
-        self._size = max(min(_SMALLEST, self._size), self._size // 4)
+        self._size = max(min(_SMALLEST, self._size), self._size // _LESS)
         self._start()
         threading.Thread(target=self._look, args=(self._at,), name="pipeline_opt_look", daemon=True).start()
 

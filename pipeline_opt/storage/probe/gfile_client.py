@@ -80,17 +80,19 @@ class GFileClient:
 
     def list(self, uri: str) -> list[File]:
         """Files in a folder, or in its folders where it has none itself; a file; what a glob matches."""
+        inside = uri.rstrip("/")
         if any(sign in uri for sign in GLOB_SIGNS):
             found = _glob(uri)
         elif tf.io.gfile.isdir(uri):
-            found = _glob(f"{uri.rstrip('/')}/*")
+            inside = f"{inside}/*"
+            found = _glob(inside)
         else:
             found = [uri] if tf.io.gfile.exists(uri) else []
         if not found:
             preflight.require(uri, self.route, anew=True)
             raise MissingPathError(f"no such path, or nothing in it: {uri}")
         if len(found) > 1 and all(tf.io.gfile.isdir(path) for path in found[:: max(1, len(found) // FEW)][:FEW]):
-            found = _glob(f"{uri.rstrip('/')}/*/*")
+            found = _glob(f"{inside}/*")
         return [File(path, None) for path in found if not path.endswith("/")]
 
     def stat(self, path: str) -> int | None:
