@@ -49,7 +49,10 @@ def test_targets_are_grouped_by_store(targets: Any, variants: str | None, expect
 
 
 def test_no_password_gets_into_the_name_of_a_run() -> None:
-    assert [entry.label for entry in entries(["ftp://me:secret@near/d", "ftp://far/d"], None)] == ["ftp-near", "ftp-far"]
+    assert [entry.label for entry in entries(["ftp://me:secret@near/d", "ftp://far/d"], None)] == [
+        "ftp-near",
+        "ftp-far",
+    ]
 
 
 def test_a_run_is_called_after_its_store_where_there_are_several() -> None:
