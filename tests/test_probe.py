@@ -269,3 +269,12 @@ def test_files_in_folders_are_found_by_their_folder_and_by_globs(tmp_path: Path,
         f"{tmp_path}/class-a/1.jpg",
         f"{tmp_path}/class-b/2.jpg",
     ]
+
+
+def test_what_a_pipeline_leaves_out_is_not_counted(tmp_path: Path) -> None:
+    for name in ("_SUCCESS", "a.tfrecord", "b.tfrecord"):
+        (tmp_path / name).write_bytes(b"data" * 1000)
+    assert probe(str(tmp_path), seconds=0.2, streams=1).files == 2
+    (tmp_path / "a.tfrecord").unlink()
+    (tmp_path / "b.tfrecord").unlink()
+    assert probe(str(tmp_path), seconds=0.2, streams=1).files == 1

@@ -49,6 +49,9 @@ class Setting:
     value: Any
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.knob}={'AUTO' if self.value == AUTO else self.value}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -96,7 +99,7 @@ class Advice:
         """Everything in words, the warnings last."""
         return (
             say.prediction(self),
-            *(f"{each.knob}={each.value}: {each.reason}" for each in self.settings),
+            *map(str, self.settings),
             *self.warnings,
         )
 

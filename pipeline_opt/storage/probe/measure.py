@@ -13,6 +13,7 @@ from pipeline_opt.access import DEFAULT, Access
 from pipeline_opt.bounds import MOST_PARALLEL, counts, is_count
 from pipeline_opt.clock import Clock, SystemClock
 from pipeline_opt.errors import EmptySourceError, PipelineOptError, SourceError, UsageError
+from pipeline_opt.storage.formats import is_hidden
 from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.probe import phases, scaling
 from pipeline_opt.storage.probe.budget import Budget
@@ -136,6 +137,8 @@ class _Probing:
         except Exception as error:
             raise SourceError(f"cannot list {self.findings.uri}: {type(error).__name__}: {error}") from error
         self.findings.listing_s = self.clock.now() - begun
+        # What a pipeline leaves out, such as `_SUCCESS`, unless there is nothing else.
+        found = [file for file in found if not is_hidden(file.path.rpartition("/")[2])] or found
         self.findings.listed = len(found)
         if not found:
             raise EmptySourceError(f"{self.findings.uri}: there is no file")
