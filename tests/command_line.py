@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,11 @@ class Shell:
     def files(self, folder: str | Path) -> set[str]:
         """The names in a folder."""
         return {path.name for path in (self.folder / folder).iterdir()}
+
+
+def interruptible() -> None:
+    """For `preexec_fn`: SIGINT as at a terminal. What a script runs in the background ignores it, and so do its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_python(*arguments: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:

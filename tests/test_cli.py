@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Shell, run_python
+from command_line import Shell, interruptible, run_python
 from fakes import naive, no_steps, partial, pipelined, simulate
 
 from pipeline_opt import runfile
@@ -304,7 +303,7 @@ def test_signal_ends_a_real_process_with_its_run_saved_and_no_other_noise(shell:
     done = run_python(
         *command,
         folder=shell.folder,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=interruptible,
     )
     assert done.returncode == 130, done.stderr
     assert re.fullmatch(r"error: interrupted after \d+ steps?; what was measured until then is in o/\n", done.stderr)

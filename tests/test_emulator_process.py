@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from command_line import Shell
+from command_line import Shell, interruptible
 from plain_http import Client
 
 import pipeline_opt as po
@@ -233,6 +233,7 @@ def command(folder: Path, *arguments: str, **options: object) -> subprocess.Pope
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(po.__file__).parent.parent)},
         start_new_session=True,
+        preexec_fn=interruptible,
         **options,  # type: ignore[call-overload]
     )
 
