@@ -113,7 +113,8 @@ def test_a_store_is_probed_only_where_that_is_of_use(monkeypatch: pytest.MonkeyP
 
 def test_stored_bytes_are_those_that_the_reader_gave() -> None:
     run = simulate(steps=10, batch=4)
-    stages = (replace(run.stages[0], elements=40, bytes_out=40_000), *run.stages[1:])
+    names = replace(run.stages[0], name="tfrecords", elements=4, bytes_out=200)
+    stages = (names, replace(run.stages[0], elements=40, bytes_out=40_000), *run.stages[1:])
     rate = stored_bytes_per_s(replace(run, stages=stages))
     assert rate == pytest.approx(1000 * 4 / (4 * 0.012 + 0.038), rel=0.01)
     assert stored_bytes_per_s(record()) is None

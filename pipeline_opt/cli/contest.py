@@ -147,7 +147,7 @@ def with_beside(record: Record, beside: Mapping[str, Any]) -> Record:
 def stored_bytes_per_s(record: Record) -> float | None:
     """What a run took from the storage in steady state; None where the bytes that its reader gave are not known."""
     figures = account(record)
-    reader = next((stage for stage in record.stages if stage.phase == "extract" and stage.bytes_out), None)
-    if reader is None or not reader.elements or not reader.bytes_out or figures.elements_per_s is None:
-        return None
-    return figures.elements_per_s * reader.bytes_out / reader.elements
+    # The source before an interleave gives the names of files, which are extract, too.
+    readers = [stage for stage in record.stages if stage.phase == "extract" and stage.bytes_out and stage.elements]
+    each = [(stage.bytes_out or 0) / (stage.elements or 1) for stage in readers]
+    return figures.elements_per_s * max(each) if each and figures.elements_per_s is not None else None
