@@ -283,3 +283,11 @@ def test_names_and_kinds_from_a_graph(tf: Any) -> None:
 
 def norm_of(x: Any) -> Any:
     return x + 1
+
+
+@pytest.mark.parametrize("via", ["auto", "fsspec"])
+def test_names_of_files_are_counted_once_each(records: Path, via: str) -> None:
+    """An interleave's function opens a file, and in it other functions run: they open none."""
+    pipe = Pipeline.from_tfrecords(f"file://{records}", access=po.Access(via=via)).interleave().batch(10).prefetch()
+    run = po.profile(pipe, epochs=1, trace="full")
+    assert [(each.name, each.elements) for each in run.stages[:2]] == [("tfrecords", 4), ("interleave", 100)]

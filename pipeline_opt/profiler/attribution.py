@@ -14,6 +14,9 @@ from pipeline_opt.profiler.stagemap import StageMap
 from pipeline_opt.profiler.trace import WindowEvents
 from pipeline_opt.record import PHASES, Intervals
 
+OPENING = ("interleave", "flat_map", "generator")
+"""Kinds of stages whose function opens a pipeline for an element."""
+
 TOUCHING_S = 2e-6
 """Spans of one thread and stage closer than this are one interval: the trace leaves such gaps between an op and the next."""
 
@@ -141,11 +144,15 @@ def _count_elements(costs: list[StageCost], frames: Frames, stages: StageMap, la
     runs: dict[int, int] = defaultdict(int)
     read: dict[int, int] = defaultdict(int)
     calls: dict[int, int] = defaultdict(int)
-    for path, steps in frames.runs.items():
-        # A function of its own: those of an inner pipeline run for other elements.
+    outermost: dict[int, int] = {}
+    # A function of its own: those of an inner pipeline run for other elements, and their iterators lie deeper.
+    for path, steps in sorted(frames.runs.items(), key=lambda item: item[0].count("::")):
         behind = stages.of_iterator(path, labels)
         if behind:
-            runs[_stage_of_role("function", behind, stages)] += len(steps)
+            stage = _stage_of_role("function", behind, stages)
+            opens = stages.stages[stage].kind in OPENING
+            if not opens or path.count("::") == outermost.setdefault(stage, path.count("::")):
+                runs[stage] += len(steps)
     for path, count in frames.opened.items():
         for stage in stages.of_path(path, labels)[:1]:
             read[stage] -= count
@@ -157,7 +164,7 @@ def _count_elements(costs: list[StageCost], frames: Frames, stages: StageMap, la
             calls[stage] += count
     for stage, cost in enumerate(costs):
         by_function = stages.stages[stage].kind in ("map", "filter", "images") or stage not in read
-        opens = stages.stages[stage].kind in ("interleave", "flat_map", "generator")
+        opens = stages.stages[stage].kind in OPENING
         counted = runs[stage] if by_function and not (opens and read[stage]) else 0
         cost.elements += counted or max(0, read[stage]) or calls[stage]
         cost.runs += runs[stage]
