@@ -8,8 +8,9 @@ can be reached); and `bandwidth`, where they are only read and the storage gives
 own that takes batches for some seconds, from the first one on, since TensorFlow's GCS client takes its settings when it is
 loaded. Rounds go over all runs, in an order that changes; ratios are of the same round. Advice is what `po.probe` says in a
 process before, under the same shape, given the local rate as the demand where the cores are the limit. Files are repeated
-below the interleave, so that no end of an epoch empties the pipeline. The emulated storage works on the same cores: GCS's
-TLS, and for HDFS a NameNode, a DataNode and what holds their transfers back.
+below the interleave, so that no end of an epoch empties the pipeline. The emulated storage (GCS's TLS; a NameNode, a DataNode
+and what holds their transfers back) has the last core to itself, and every run, the local one too, the others: a storage far
+away does not work on the cores that decode.
 
 `waits` profiles one epoch and holds extract, as the profiler has it, against what the emulator made the client wait. What an
 HDFS client waits for its NameNode is in extract, and is not the emulator's.
@@ -41,7 +42,6 @@ from intervals import Estimate, median_interval
 
 import pipeline_opt as po
 from pipeline_opt.accounting import account
-from pipeline_opt.machine import machine
 from pipeline_opt.storage import gcs
 from pipeline_opt.storage.measured import StorageProfile
 from pipeline_opt.storage.probe.advice import LARGEST_BLOCK, Advice, advise
@@ -59,6 +59,8 @@ TOTAL = {"cpu": None, "bandwidth": 20e6}
 BATCH = 32
 SIZE = (224, 168)
 VARIANTS = ("naive", "autotune", "advised")
+CORES = sorted(os.sched_getaffinity(0))
+STORAGE_CORES, RUN_CORES = (CORES[-1:], CORES[:-1]) if len(CORES) > 1 else (CORES, CORES)
 
 
 class Case(NamedTuple):
@@ -146,7 +148,7 @@ JOBS = {"rate": measure_rate, "waits": measure_waits, "probe": measure_probe}
 
 def run(job: str, pipe: po.Pipeline, seconds: float) -> dict[str, Any]:
     """A job in a process of its own, with the settings of the plan's GCS client."""
-    command = [sys.executable, __file__, "--job", job, "--seconds", str(seconds)]
+    command = [sys.executable, __file__, "--job", job, "--seconds", str(seconds), "--cores", *map(str, RUN_CORES)]
     environ = {**os.environ, **gcs.environment(pipe.source.access)}
     done = subprocess.run(command, input=pipe.to_toml(), env=environ, capture_output=True, text=True)
     if done.returncode:
@@ -190,7 +192,7 @@ def measure(case: Case, folder: Path, rounds: int, seconds: float) -> Measured:
         demand = run("rate", local, seconds)["rate"] * record_bytes if case.limit == "cpu" else None
         # In blocks that cost the client little: with its own of 64 MiB its processor time would be the storage's limit.
         profile = StorageProfile.from_json(run("probe", reached(far, LARGEST_BLOCK), 20.0))
-        advice = advise(profile, demand_bytes_per_s=demand, cores=machine().cores)
+        advice = advise(profile, demand_bytes_per_s=demand, cores=len(RUN_CORES))
         pipes = {"local": local, **{variant: form(far, variant, advice) for variant in VARIANTS}}
         rates: dict[str, list[float]] = {name: [] for name in pipes}
         for number in range(rounds):
@@ -225,7 +227,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose line holds these words")
     parser.add_argument("--json", type=Path, help="write the numbers to a file")
     parser.add_argument("--job", choices=tuple(JOBS), help=argparse.SUPPRESS)
+    parser.add_argument("--cores", type=int, nargs="+", default=STORAGE_CORES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    os.sched_setaffinity(0, arguments.cores)
     if arguments.job:
         warnings.simplefilter("ignore")
         print(json.dumps(JOBS[arguments.job](sys.stdin.read(), arguments.seconds)))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from hdfs import RECORDS, Hdfs, record, routes
 from hdfs_reader import Reader
 
@@ -43,6 +44,17 @@ def test_globs(hdfs: Hdfs, reader: Reader) -> None:
 def test_reads_by_address(hdfs: Hdfs, reader: Reader) -> None:
     read = reader.read(f"{hdfs.cluster.uri}/data/part-1.tfrecord")
     assert (read.error, read.names) == ("", [name for name in hdfs.names if name.startswith("1:")])
+
+
+def test_the_root_needs_no_slash(hdfs: Hdfs, reader: Reader, tmp_path: Path) -> None:
+    with tf.io.TFRecordWriter(str(tmp_path / "root.tfrecord")) as writer:
+        writer.write(record(7, 0))
+    hdfs.cluster.put(tmp_path / "root.tfrecord", "/root.tfrecord")
+    try:
+        read = reader.read(hdfs.uri.removesuffix("/data"))
+    finally:
+        hdfs.cluster.remove("/root.tfrecord")
+    assert (read.error, read.names) == ("", ["7:0"])
 
 
 def test_survives_a_datanode_that_is_killed_and_restarted(hdfs: Hdfs, reader: Reader) -> None:

@@ -28,7 +28,7 @@ from pipeline_opt.storage.formats import detect_format, suffix_of
 from pipeline_opt.storage.listing import resolve
 from pipeline_opt.storage.routes import schemes
 from pipeline_opt.storage.tfrecord import crc32c, cut_header, first_corruption, masked_crc32c, read_records
-from pipeline_opt.storage.uris import local_path, scheme_of, scheme_status
+from pipeline_opt.storage.uris import local_path, rooted, scheme_of, scheme_status
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 20
 
@@ -159,6 +159,20 @@ def test_broken_link_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").symlink_to(tmp_path / "gone.txt")
     with pytest.raises(MissingPathError, match=r"a\.txt"):
         resolve(TextLines(paths=(str(tmp_path),)))
+
+
+@pytest.mark.parametrize(
+    ("path", "root"),
+    [
+        ("hdfs://namenode:9000", "hdfs://namenode:9000/"),
+        ("gs://b/", "gs://b/"),
+        ("gs://b/a", "gs://b/a"),
+        ("hdfs://", "hdfs://"),
+        ("a", "a"),
+    ],
+)
+def test_a_root_has_a_slash(path: str, root: str) -> None:
+    assert rooted(path) == root
 
 
 def test_unknown_scheme_is_refused_with_the_known_ones(tmp_path: Path) -> None:

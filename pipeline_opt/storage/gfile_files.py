@@ -13,7 +13,7 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage import preflight
 from pipeline_opt.storage.bounded import answered, each_answer, guarded
 from pipeline_opt.storage.remote_failures import explain_remote
-from pipeline_opt.storage.uris import folder_of_pattern, join, scheme_of
+from pipeline_opt.storage.uris import folder_of_pattern, join, rooted, scheme_of
 
 tf = lazy_module("tensorflow")
 
@@ -42,11 +42,11 @@ class RemoteFiles:
 
     def is_file(self, path: str) -> bool:
         """Whether a file of that name exists."""
-        return self._ask(path, lambda: bool(tf.io.gfile.exists(path)) and not tf.io.gfile.isdir(path))
+        return self._ask(path, lambda: bool(tf.io.gfile.exists(path)) and not tf.io.gfile.isdir(rooted(path)))
 
     def is_dir(self, path: str) -> bool:
         """Whether a folder of that name exists."""
-        return self._ask(path, lambda: bool(tf.io.gfile.isdir(path)))
+        return self._ask(path, lambda: bool(tf.io.gfile.isdir(rooted(path))))
 
     def folders(self, paths: Sequence[str]) -> set[str]:
         """The folders among paths that `glob` gave."""
@@ -61,7 +61,7 @@ class RemoteFiles:
 
         Where the storage does not mark folders in a listing, each entry is a round trip.
         """
-        names = self._ask(folder, lambda: tf.io.gfile.listdir(folder), listing=folder)
+        names = self._ask(folder, lambda: tf.io.gfile.listdir(rooted(folder)), listing=folder)
         listed = sorted(set(names) - {"", "/"})
         if scheme_of(folder) in _MARKING:
             folders = {name.rstrip("/") for name in listed if name.endswith("/")}
@@ -104,7 +104,7 @@ class RemoteFiles:
         with _remote_errors(path):
             if scheme_of(path) in _BOUNDED:
                 return look()
-            life = None if listing is None else partial(tf.io.gfile.isdir, listing)
+            life = None if listing is None else partial(tf.io.gfile.isdir, rooted(listing))
             return answered(path, self.client, look, self._timeout_s, life)
 
 

@@ -59,6 +59,12 @@ def folder_of_pattern(pattern: str) -> str:
     return literal.rpartition("/")[0]
 
 
+def rooted(path: str) -> str:
+    """The path; the root of a store, `scheme://host`, with the slash without which Java's HDFS client knows no such folder."""
+    match = _SCHEME.match(path)
+    return f"{path}/" if match and match.end() < len(path) and "/" not in path[match.end() :] else path
+
+
 def join(folder: str, name: str) -> str:
     """The path of an entry of a folder."""
     return f"{folder.rstrip('/')}/{name}"

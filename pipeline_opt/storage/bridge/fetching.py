@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from pipeline_opt.access import BLOCK_BYTES, Access
 from pipeline_opt.errors import MissingPathError, PipelineOptError, SourceError
 from pipeline_opt.storage.bridge.budget import Budget
 from pipeline_opt.storage.bridge.ranges import Ranges
+from pipeline_opt.storage.bridge.threads import on_a_thread
 from pipeline_opt.storage.client_errors import passes, reason_of, remedy_of, status_of
 from pipeline_opt.storage.preflight import problem_now
 
@@ -41,7 +43,7 @@ class Fetching:
         self._path = path
         self._open = open_file
         self._access = access
-        self._budget = budget
+        self._claim = budget.claim()
         self._size = access.block_bytes or BLOCK_BYTES
         self._tries = 1 + (RETRIES if access.retries is None else access.retries)
         self._changed = threading.Condition()
@@ -64,7 +66,7 @@ class Fetching:
             block = self._next()
             if block is None:
                 return
-            self._budget.give_back(len(block))
+            self._claim.give_back(len(block))
             yield block
 
     def close(self) -> None:
@@ -75,21 +77,24 @@ class Fetching:
             left = sum(map(len, self._ready))
             self._ready.clear()
             self._changed.notify_all()
-        self._budget.give_back(left)
+        self._claim.close()
+        self._claim.give_back(left)
 
     def _next(self) -> bytes | None:
         timeout_s = self._access.timeout_s or TIMEOUT_S
         hangs = 0
+
+        def came() -> bool:
+            return bool(self._ready or self._ended or self._error)
+
         with self._changed:
-            self._wanted = True
-            self._changed.notify_all()
-        self._budget.wake()
-        with self._changed:
-            while not self._ready and not self._ended and self._error is None:
-                if not self._changed.wait_for(lambda: self._ready or self._ended or self._error, timeout_s):
+            if not came():
+                self._wanted = True
+                self._claim.hurry(True)
+                self._changed.notify_all()
+                while not self._changed.wait_for(came, timeout_s):
                     hangs += 1
                     self._after_a_hang(hangs, timeout_s)
-            self._wanted = False
             if self._ready:
                 block = self._ready.popleft()
                 self._changed.notify_all()
@@ -107,13 +112,11 @@ class Fetching:
             return
         self._size = max(min(_SMALLEST, self._size), self._size // _LESS)
         self._start()
-        threading.Thread(target=self._look, args=(self._at,), name="pipeline_opt_look", daemon=True).start()
+        on_a_thread(partial(self._look, self._at), "pipeline_opt_look")
 
     def _start(self) -> None:
         self._run_number += 1
-        threading.Thread(
-            target=self._run, args=(self._run_number, self._at), name="pipeline_opt_fetch", daemon=True
-        ).start()
+        on_a_thread(partial(self._run, self._run_number, self._at), "pipeline_opt_fetch")
 
     def _run(self, number: int, at: int) -> None:
         file: Ranges | None = None
@@ -145,13 +148,10 @@ class Fetching:
         def over() -> bool:
             return number != self._run_number
 
-        def urgent() -> bool:
-            return self._wanted and not self._ready
-
         with self._changed:
-            self._changed.wait_for(lambda: over() or urgent() or len(self._ready) < self._access.read_ahead)
+            self._changed.wait_for(lambda: over() or self._wanted or len(self._ready) < self._access.read_ahead)
         count = self._size
-        return count if self._budget.take(count, urgent=urgent, over=over) else 0
+        return count if not over() and self._claim.take(count) else 0
 
     def _hand_over(self, block: bytes, last: bool, number: int) -> bool:
         with self._changed:
@@ -161,9 +161,12 @@ class Fetching:
                 if block:
                     self._ready.append(block)
                 self._ended = last
+                if self._wanted:
+                    self._wanted = False
+                    self._claim.hurry(False)
                 self._changed.notify_all()
         if not wanted:
-            self._budget.give_back(len(block))
+            self._claim.give_back(len(block))
         return wanted
 
     def _fail(self, error: BaseException, number: int) -> None:
@@ -188,7 +191,7 @@ class Fetching:
                     return block, last
             raise AssertionError("a request is tried once at least")
         finally:
-            self._budget.give_back(count - kept)
+            self._claim.give_back(count - kept)
 
     def _pause(self, tried: int, number: int) -> None:
         pause_s = min(_FIRST_PAUSE_S * 2 ** (tried - 1), _LONGEST_PAUSE_S)

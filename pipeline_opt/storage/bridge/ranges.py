@@ -64,6 +64,7 @@ class _Handle:
         self._system = system
         self._name = name
         self._file: Any = None
+        self._size: Any = None
         self._at = 0
 
     def read(self, at: int, count: int) -> tuple[bytes, bool]:
@@ -74,11 +75,13 @@ class _Handle:
             self.close()
             raise
         self._at = at + len(data)
-        return data, not data
+        return data, not data or self._at == self._size
 
     def _read(self, at: int, count: int) -> bytes:
         if self._file is None:
             self._file, self._at = self._system.open(self._name, "rb", cache_type="none"), 0
+            # Where it is known, nothing need be asked to see the end.
+            self._size = getattr(self._file, "size", None)
         if at != self._at:
             self._file.seek(at)
         return bytes(self._file.read(count))

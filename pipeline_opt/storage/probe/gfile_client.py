@@ -14,7 +14,7 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.storage import preflight
 from pipeline_opt.storage.nearby import GLOB_SIGNS
 from pipeline_opt.storage.probe.client import Connection, File
-from pipeline_opt.storage.uris import require_scheme, scheme_of
+from pipeline_opt.storage.uris import require_scheme, rooted, scheme_of
 
 tf = lazy_module("tensorflow")
 file_io = lazy_module("tensorflow.python.lib.io._pywrap_file_io")
@@ -83,7 +83,7 @@ class GFileClient:
         inside = uri.rstrip("/")
         if any(sign in uri for sign in GLOB_SIGNS):
             found = _glob(uri)
-        elif tf.io.gfile.isdir(uri):
+        elif tf.io.gfile.isdir(rooted(uri)):
             inside = f"{inside}/*"
             found = _glob(inside)
         else:
