@@ -232,8 +232,9 @@ def main() -> None:
     os.sched_setaffinity(0, arguments.cores)
     if arguments.job:
         warnings.simplefilter("ignore")
-        print(json.dumps(JOBS[arguments.job](sys.stdin.read(), arguments.seconds)))
-        return
+        print(json.dumps(JOBS[arguments.job](sys.stdin.read(), arguments.seconds)), flush=True)
+        # A JVM may hang or crash where it ends.
+        os._exit(0)
     with tempfile.TemporaryDirectory() as scratch:
         folders = {data: Path(scratch) / data.replace(" ", "") for data in DATA}
         for data, (shards, images) in DATA.items():

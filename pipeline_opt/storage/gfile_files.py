@@ -42,7 +42,7 @@ class RemoteFiles:
 
     def is_file(self, path: str) -> bool:
         """Whether a file of that name exists."""
-        return self._ask(path, lambda: bool(tf.io.gfile.exists(path)) and not tf.io.gfile.isdir(rooted(path)))
+        return self._ask(path, lambda: bool(tf.io.gfile.exists(rooted(path))) and not tf.io.gfile.isdir(rooted(path)))
 
     def is_dir(self, path: str) -> bool:
         """Whether a folder of that name exists."""
