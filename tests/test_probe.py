@@ -104,7 +104,7 @@ def test_a_request_that_hangs_ends_the_probe(clock: FakeClock, storages: list[Fa
     found = probed(clock, storages[0])
     assert clock.now() - began <= 20.0 + 10.0 + 1.0
     assert any("had no answer" in note for note in found.notes)
-    assert found.listed == 16
+    assert found.files == 16
 
 
 def test_ctrl_c_returns_what_was_measured(clock: FakeClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline_opt.storage.hadoop import HdfsEmulation
 from pipeline_opt.storage.hadoop.libhdfs import libhdfs_home
 from pipeline_opt.storage.shape import Shape
 
-CASES = ((0.005, 50e6), (0.05, 5e6), (0.2, 50e6))
+CASES = tuple((ttfb, rate) for ttfb in (0.005, 0.05, 0.2) for rate in (5e6, 50e6))
 """Times to first byte and rates of a stream; all together move four times that."""
 
 ATTEMPTS = 3
@@ -108,14 +109,14 @@ def measured(folder: Path, out: Path, cases: list[tuple[float, float]]) -> list[
 
 
 def holds(case: tuple[float, float], profile: dict[str, Any], also_s: float = 0.0005) -> bool:
-    """Within 10 %, and the knee within one doubling; `also_s` is what connecting and opening cost the client itself."""
+    """Within 10 %, and the knee within one step, a doubling; `also_s` is what connecting and opening cost the client itself."""
     ttfb, rate = case
     samples = profile["cold"]["samples"]
     median = samples[len(samples) // 2]
     near = abs(median - ttfb) <= 0.1 * ttfb + also_s and abs(profile["stream_bytes_per_s"] - rate) <= 0.1 * rate
-    reaching = 4 * rate / profile["streams"][0]["bytes_per_s"]
+    step = 2 ** math.ceil(math.log2(4 * rate / profile["streams"][0]["bytes_per_s"]))
     # Where the time to first byte is most of a request, sixteen streams may not reach what all can move.
-    return bool(near and (reaching / 2 <= (profile["knee"] or 16) <= 2 * reaching + 1))
+    return bool(near and step / 2 <= (profile["knee"] or 16) <= 2 * step)
 
 
 def summary(case: tuple[float, float], profile: dict[str, Any]) -> str:

@@ -122,6 +122,12 @@ def in_force() -> Mapping[str, str]:
     return {name: os.environ[name] for name in (BLOCK_MB, *STOCK) if name in os.environ}
 
 
+def block_bytes() -> int:
+    """What the client asks for in one request at the most."""
+    told = _in_bytes(in_force()).get(BLOCK_BYTES, 0)
+    return told if told > 0 else STOCK[BLOCK_BYTES]
+
+
 def warn_of_differences(access: Access, where: str) -> None:
     """Warn where a plan says what the client, made already, does not do; `where` is the stage that reads."""
     missing = differences(access) if _is_loaded() else {}

@@ -85,7 +85,7 @@ class StorageProfile:
         warm: The same on a connection that has been used.
         client_s: CPU time that the client needs for itself at every request; it is not in `cold` and `warm`.
         stat: Time to ask for a file's size.
-        listing_s: Time to list what was probed; `listed` is how many files that gave.
+        listing_s: Time to list what was probed; `files` is how many files that gave.
         files: Files that the URI stands for, with their sizes in all in `bytes`.
         stream_bytes_per_s: One stream's rate after its first byte.
         streams: The aggregate over 1, 2, 4 ... streams, times to first byte included.
@@ -107,7 +107,6 @@ class StorageProfile:
     client_s: float = 0.0
     stat: Latency = Latency()
     listing_s: float | None = None
-    listed: int | None = None
     files: int | None = None
     bytes: int | None = None
     stream_bytes_per_s: float | None = None
@@ -165,7 +164,7 @@ class StorageProfile:
 
 _LATENCIES: Final = ("cold", "warm", "stat")
 _TEXTS: Final = ("uri", "route", "client", "created")
-_COUNTS: Final = ("listed", "files", "bytes", "knee", "spent_bytes", "block_bytes")
+_COUNTS: Final = ("files", "bytes", "knee", "spent_bytes", "block_bytes")
 
 
 def _field(name: str, value: Any) -> Any:

@@ -22,7 +22,7 @@ class Findings:
     client: Client
     created: str
     listing_s: float | None = None
-    listed: int | None = None
+    files: int | None = None
     bytes: int | None = None
     sized: list[File] = field(default_factory=list)
     stats: list[float] = field(default_factory=list)
@@ -61,8 +61,7 @@ class Findings:
             client_s=median(self.own) if any(self.own) else 0.0,
             stat=_latency(self.stats, ""),
             listing_s=self.listing_s,
-            listed=self.listed,
-            files=self.listed,
+            files=self.files,
             bytes=self.bytes,
             stream_bytes_per_s=self.stream_bytes_per_s,
             streams=rates,

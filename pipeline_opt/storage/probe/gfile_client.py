@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -11,16 +10,13 @@ from typing import Any, Final
 
 from pipeline_opt.errors import MissingPathError
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.storage import preflight
+from pipeline_opt.storage import gcs, preflight
 from pipeline_opt.storage.nearby import GLOB_SIGNS
 from pipeline_opt.storage.probe.client import Connection, File
 from pipeline_opt.storage.uris import require_scheme, rooted, scheme_of
 
 tf = lazy_module("tensorflow")
 file_io = lazy_module("tensorflow.python.lib.io._pywrap_file_io")
-
-GCS_BLOCK: Final = 64 << 20
-"""What TensorFlow's GCS client asks for in one request unless told."""
 
 FEW: Final = 16
 """Entries that are looked at to tell files from folders."""
@@ -72,7 +68,7 @@ class GFileClient:
         is_gcs = scheme == "gs"
         self.name = f"TensorFlow {tf.__version__}, {scheme}://"
         self.tail_only = is_gcs
-        self.block_bytes = gcs_block_bytes() if is_gcs else None
+        self.block_bytes = gcs.block_bytes() if is_gcs else None
         self.warm_reason = "TensorFlow's GCS client makes a connection for every request" if is_gcs else ""
         self._usual_s: list[float] = []
         if not is_gcs:
@@ -113,15 +109,6 @@ class GFileClient:
     def _usual(self) -> float:
         """Unlimited where the client sets no block aside, so that nothing is taken for its own time."""
         return median(self._usual_s) if self.block_bytes is not None and self._usual_s else math.inf
-
-
-def gcs_block_bytes() -> int:
-    """What TensorFlow's GCS client asks for in one request, as the environment was when TensorFlow was loaded."""
-    for name, unit in (("GCS_READ_CACHE_BLOCK_SIZE_MB", 1 << 20), ("GCS_READAHEAD_BUFFER_SIZE_BYTES", 1)):
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
-            return int(value) * unit
-    return GCS_BLOCK
 
 
 def _glob(pattern: str) -> list[Any]:

@@ -139,7 +139,7 @@ class _Probing:
         self.findings.listing_s = self.clock.now() - begun
         # What a pipeline leaves out, such as `_SUCCESS`, unless there is nothing else.
         found = [file for file in found if not is_hidden(file.path.rpartition("/")[2])] or found
-        self.findings.listed = len(found)
+        self.findings.files = len(found)
         if not found:
             raise EmptySourceError(f"{self.findings.uri}: there is no file")
         return found
