@@ -193,6 +193,39 @@ def test_the_budget_holds_back_what_is_ahead_and_not_what_is_wanted(store: type[
     assert budget.used == 0
 
 
+def test_what_is_over_takes_nothing_and_holds_nobody_up() -> None:
+    budget = Budget(10)
+    first, late, next_ = budget.claim(), budget.claim(), budget.claim()
+    assert first.take(10)
+    late.close()
+    assert not late.take(10)
+    first.give_back(10)
+    assert budget.used == 0
+    assert next_.take(10)
+
+
+def test_who_waits_is_told_that_it_is_over_or_given_what_was_given_back() -> None:
+    budget = Budget(10)
+    first, ended, waiting, urgent = (budget.claim() for _ in range(4))
+    told: dict[str, bool] = {}
+    assert first.take(10)
+    threads = []
+    for name, claim in (("ended", ended), ("waiting", waiting), ("urgent", urgent)):
+        threads.append(threading.Thread(target=lambda name=name, claim=claim: told.update({name: claim.take(6)})))
+        threads[-1].start()
+        until(lambda claim=claim: claim.asked == 6)
+    urgent.hurry(True)
+    ended.close()
+    ended.hurry(True)
+    until(lambda: told == {"urgent": True, "ended": False})
+    assert budget.used == 16
+    urgent.give_back(6)
+    first.give_back(10)
+    for thread in threads:
+        thread.join(MOST_WAITING_S)
+    assert (told["waiting"], budget.used) == (True, 6)
+
+
 def test_passing_errors_are_tried_again_from_the_byte_where_it_stopped(store: type[RemoteStore]) -> None:
     failed: set[int] = set()
 

@@ -42,6 +42,8 @@ class Claim:
         """Wait for room and take it, in bytes; False, with nothing taken, once it is over."""
         budget = self._budget
         with self._changed:
+            if self._over:
+                return False
             self.asked = count
             budget._waiting.append(self)
             if self._urgent:
@@ -49,7 +51,8 @@ class Claim:
             budget._grant()
             while self.asked and not self._over:
                 self._changed.wait()
-            return not self.asked
+            granted, self.asked = not self.asked, 0
+            return granted
 
     def give_back(self, count: int) -> None:
         """Return bytes that were taken."""
@@ -61,7 +64,7 @@ class Claim:
         """Whether somebody waits for these bytes, and has nothing else of the same file."""
         with self._changed:
             self._urgent = urgent
-            if urgent and self.asked:
+            if urgent and self.asked and not self._over:
                 self.grant()
 
     def close(self) -> None:
