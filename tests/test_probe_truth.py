@@ -114,9 +114,10 @@ def holds(case: tuple[float, float], profile: dict[str, Any], also_s: float = 0.
     samples = profile["cold"]["samples"]
     median = samples[len(samples) // 2]
     near = abs(median - ttfb) <= 0.1 * ttfb + also_s and abs(profile["stream_bytes_per_s"] - rate) <= 0.1 * rate
-    step = 2 ** math.ceil(math.log2(4 * rate / profile["streams"][0]["bytes_per_s"]))
+    reaching = 4 * rate / profile["streams"][0]["bytes_per_s"]
+    step = 2 ** round(math.log2(reaching))
     # Where the time to first byte is most of a request, sixteen streams may not reach what all can move.
-    return bool(near and step / 2 <= (profile["knee"] or 16) <= 2 * step)
+    return bool(near and reaching / 2 <= (profile["knee"] or 16) <= 2 * step)
 
 
 def summary(case: tuple[float, float], profile: dict[str, Any]) -> str:
