@@ -65,7 +65,8 @@ def main(uri: str, rounds: int, options: dict[str, Any]) -> None:
             times[name].append(seconds(pipes[name]))
     for name, took in times.items():
         ratio = median_interval([n / b for n, b in zip(took, times["bridge"], strict=True)])
-        print(f"{name:22}{size / 1e6 / median(took):5.0f} MB/s   bridge / this {ratio}")
+        against = "" if name == "bridge" else f"   bridge / this {ratio}"
+        print(f"{name:22}{size / 1e6 / median(took):5.0f} MB/s{against}")
 
 
 if __name__ == "__main__":
