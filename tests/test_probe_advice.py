@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -14,7 +15,7 @@ import pipeline_opt as po
 from pipeline_opt.errors import PlanError, PlanWarning, UsageError
 from pipeline_opt.stages import AUTO, Interleave, Options, Prefetch
 from pipeline_opt.storage.measured import Latency, RequestRate, StorageProfile, StreamRate
-from pipeline_opt.storage.probe.advice import AHEAD, HEADROOM, advise, block_for
+from pipeline_opt.storage.probe.advice import AHEAD, HEADROOM, IN_ORDER, advise, block_for
 from pipeline_opt.storage.probe.applying import apply
 from pipeline_opt.storage.probe.model import Reading
 
@@ -275,6 +276,8 @@ def test_records_come_as_they_are_ready_where_their_order_is_random(plan: po.Pip
 
 
 def test_a_cycle_that_keeps_its_order_is_longer_and_no_longer_than_there_are_files() -> None:
-    assert ADVICE.cycle_length_in_order > 1.5 * ADVICE.cycle_length
+    many = advise(bucket(), files=1000, file_bytes=1e6, cores=2)
+    assert (many.streams, many.cycle_length, many.cycle_length_in_order) == (40, 27, 51)
+    assert many.cycle_length_in_order == math.ceil(math.ceil(IN_ORDER * 40) / AHEAD)
     few = advise(bucket(), files=8, file_bytes=1e6)
     assert few.cycle_length_in_order <= 8
