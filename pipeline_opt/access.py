@@ -32,7 +32,8 @@ class Access:
             one block beyond that, or reading could not go on.
         retries: How often a request that failed for the moment (503, 429, a reset connection) is tried again.
         timeout_s: Seconds that a request may take to connect, and to go without a byte. For the bridge, which sees a block
-            only when all of it is there: to bring its block; where it does not, the next try asks for a sixteenth.
+            only when all of it is there (on HDFS: 256 KiB of it): to bring that; where it does not, the next try asks for
+            a sixteenth.
         options: The bridge only: arguments of the fsspec file system, such as `endpoint_url` or `anon`. No secrets: a plan
             is saved with every run.
 

@@ -58,10 +58,39 @@ class RemoteStore(AbstractFileSystem):
         return io.BytesIO(self.cat_file(path))
 
 
+class StreamingFile:
+    """A file as hdfs-native has it: what is asked for comes in packets of 64 KiB, each when `before` returns."""
+
+    def __init__(self, name: str) -> None:
+        self.data = RemoteStore.files[name]
+        self.size = len(self.data)
+        self.name = name
+
+    def read_range_stream(self, offset: int, length: int) -> Iterator[bytes]:
+        assert 0 <= offset <= offset + length <= self.size
+        for at in range(offset, offset + length, 64 << 10):
+            if RemoteStore.before is not None:
+                RemoteStore.before(self.name, at, length)
+            yield self.data[at : min(at + (64 << 10), offset + length)]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class StreamingStore(AbstractFileSystem):
+    """`streaming://name`, the same files."""
+
+    protocol = "streaming"
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+        return StreamingFile(self._strip_protocol(path))
+
+
 @contextmanager
 def remote_store(files: dict[str, bytes]) -> Iterator[type[RemoteStore]]:
-    """These files as `testing://`, until the block ends."""
+    """These files as `testing://` and `streaming://`, until the block ends."""
     fsspec.register_implementation(SCHEME, RemoteStore, clobber=True)
+    fsspec.register_implementation("streaming", StreamingStore, clobber=True)
     RemoteStore.files, RemoteStore.before, RemoteStore.requests, RemoteStore.listings = dict(files), None, [], []
     try:
         yield RemoteStore

@@ -1,48 +1,25 @@
-"""The bridge without TensorFlow: fetching, bounding, inflating, cutting, and letting go."""
+"""The bridge without TensorFlow: fetching, bounding, and letting go."""
 
 from __future__ import annotations
 
-import gzip
 import os
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from remote_files import RemoteStore, remote_store
 
 import pipeline_opt as po
 from pipeline_opt.access import Access
 from pipeline_opt.storage.bridge import Bridge, handed_over
 from pipeline_opt.storage.bridge.budget import Budget
-from pipeline_opt.storage.bridge.cutting import Cut, cut_lines, cut_records, cut_rows, fixed_length
+from pipeline_opt.storage.bridge.cutting import cut_lines
 from pipeline_opt.storage.bridge.fetching import Fetching
-from pipeline_opt.storage.bridge.inflating import inflated
 from pipeline_opt.storage.bridge.ranges import open_ranges
-from pipeline_opt.storage.tfrecord import masked_crc32c
 
 MOST_WAITING_S = 30.0
-
-
-def record(payload: bytes) -> bytes:
-    length = struct.pack("<Q", len(payload))
-    crcs = (struct.pack("<I", masked_crc32c(part)) for part in (length, payload))
-    return length + next(crcs) + payload + next(crcs)
-
-
-def blocks_of(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[at : at + size] for at in range(0, len(data), size))
-
-
-def pieces_of(cut: Cut, data: bytes, size: int) -> list[bytes]:
-    pieces = list(cut("a", blocks_of(data, size)))
-    assert all(piece.size for piece in pieces)
-    return [b"".join(map(bytes, piece.parts)) for piece in pieces]
 
 
 @pytest.fixture
@@ -65,90 +42,6 @@ def until(holds: Callable[[], bool]) -> None:
 
 def fetchers() -> int:
     return sum(thread.name == "pipeline_opt_fetch" for thread in threading.enumerate())
-
-
-# ---- cutting -----------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.binary(max_size=60), max_size=40), st.integers(1, 200))
-def test_records_are_never_torn(payloads: list[bytes], size: int) -> None:
-    data = b"".join(map(record, payloads))
-    starts = {0}
-    for payload in payloads:
-        starts.add(max(starts) + len(payload) + 16)
-    pieces = list(cut_records("a", blocks_of(data, size)))
-    assert b"".join(bytes(part) for piece in pieces for part in piece.parts) == data
-    assert {piece.start for piece in pieces} <= starts
-    assert all(piece.start + piece.size in starts for piece in pieces)
-
-
-@given(st.binary(max_size=300), st.integers(1, 100))
-def test_lines_are_never_torn(data: bytes, size: int) -> None:
-    pieces = pieces_of(cut_lines, data, size)
-    assert b"".join(pieces) == data
-    assert all(piece.endswith(b"\n") for piece in pieces[:-1])
-
-
-@given(st.lists(st.text("ab", max_size=5), max_size=8), st.booleans(), st.integers(1, 9))
-def test_rows_leave_out_the_first_line(lines: list[str], ends: bool, size: int) -> None:
-    data = ("\n".join(lines) + "\n" * ends).encode()
-    assert b"".join(pieces_of(cut_rows, data, size)) == data.partition(b"\n")[2]
-
-
-@given(st.integers(0, 40), st.integers(1, 7), st.integers(0, 5), st.integers(0, 5), st.integers(1, 20))
-def test_fixed_lengths(count: int, record_bytes: int, header: int, footer: int, size: int) -> None:
-    body = os.urandom(count * record_bytes)
-    pieces = pieces_of(fixed_length(record_bytes, header, footer), b"h" * header + body + b"f" * footer, size)
-    assert b"".join(pieces) == body
-    assert all(len(piece) % record_bytes == 0 for piece in pieces)
-
-
-def test_a_body_that_is_no_whole_number_of_records_is_refused() -> None:
-    with pytest.raises(
-        po.FormatError, match=r"a, byte 11: .* holds 11 bytes, which is not an exact multiple of the record"
-    ):
-        pieces_of(fixed_length(5, 1, 0), bytes(12), 6)
-
-
-@given(st.integers(0, 3), st.integers(1, 100), st.integers(0, 200))
-def test_damaged_records_are_handed_over_as_they_are(place: int, size: int, cut_at: int) -> None:
-    """All that is read reaches TensorFlow, which says what is wrong: a length that lies, or a file that ends early."""
-    whole = b"".join(record(bytes([n]) * 40) for n in range(4))
-    lying = bytearray(whole)
-    lying[place * 56 + 3] ^= 0xFF
-    got = b"".join(pieces_of(cut_records, bytes(lying), size))
-    assert bytes(lying).startswith(got)
-    assert len(got) >= place * 56 + 12 or len(got) == len(whole)
-    assert b"".join(pieces_of(cut_records, whole[:cut_at], size)) == whole[:cut_at]
-
-
-def test_a_length_that_lies_ends_the_reading_at_once() -> None:
-    def blocks() -> Iterator[bytes]:
-        yield record(b"fine")
-        yield struct.pack("<QI", 1 << 40, 1) + bytes(50)
-        raise AssertionError("the rest of the file is fetched for it")
-
-    assert len(list(cut_records("a", blocks()))) == 2
-
-
-# ---- inflating ---------------------------------------------------------------------------------------------------------
-
-
-@given(st.binary(max_size=2000), st.integers(1, 300), st.sampled_from(["GZIP", "ZLIB"]))
-def test_inflating(data: bytes, size: int, compression: str) -> None:
-    packed = gzip.compress(data) + gzip.compress(data) if compression == "GZIP" else zlib.compress(data)
-    blocks = list(inflated("a", blocks_of(packed, size), compression, 64))
-    assert b"".join(blocks) == data * (2 if compression == "GZIP" else 1)
-    assert all(0 < len(block) <= 64 for block in blocks)
-    assert data.startswith(b"".join(inflated("a", blocks_of(packed[: len(packed) // 3], size), compression, 64)))
-
-
-def test_a_damaged_stream_names_file_and_byte() -> None:
-    packed = bytearray(zlib.compress(os.urandom(600_000)))
-    packed[400_000] ^= 0xFF
-    packed[400_001:400_060] = bytes(59)
-    with pytest.raises(po.CorruptRecordError, match=r"a, byte \d+: the ZLIB stream is damaged"):
-        list(inflated("a", [bytes(packed)], "ZLIB", 1 << 20))
 
 
 # ---- fetching ----------------------------------------------------------------------------------------------------------
@@ -320,6 +213,59 @@ def test_a_client_with_handles_reads_on_with_the_same_one(tmp_path: Path, size: 
     assert b"".join(got) == (tmp_path / "a").read_bytes()
 
 
+def test_a_client_that_streams_lets_read_what_is_there_of_a_block(store: type[RemoteStore]) -> None:
+    data = store.files["d/long"] = os.urandom(1_000_000)
+    free = threading.Event()
+    RemoteStore.before = staticmethod(lambda _path, at, _count: at >= 512 << 10 and free.wait(MOST_WAITING_S) and None)
+    budget = Budget(1 << 24)
+    got = iter(fetching(Access(), budget, path="streaming://d/long"))
+    first = next(got)
+    assert data.startswith(first)
+    assert len(first) in (256 << 10, 512 << 10)
+    if len(first) < 512 << 10:
+        first += next(got)
+    free.set()
+    assert first + b"".join(got) == data
+    assert budget.used == 0
+    until(lambda: fetchers() == 0)
+
+
+def test_a_reader_that_is_behind_gets_whole_blocks(store: type[RemoteStore]) -> None:
+    data = store.files["d/long"] = os.urandom(1_200_000)
+    passed: list[int] = []
+    RemoteStore.before = staticmethod(lambda _path, at, _count: passed.append(at))
+    got = fetching(Access(block_bytes=600_000, read_ahead=2), path="streaming://d/long")
+    until(lambda: len(passed) == 20)
+    time.sleep(0.02)
+    blocks = list(got)
+    assert b"".join(blocks) == data
+    assert max(map(len, blocks)) > 256 << 10
+
+
+def test_what_a_stream_brought_before_it_broke_is_not_asked_for_again(store: type[RemoteStore]) -> None:
+    data = store.files["d/long"] = os.urandom(1_000_000)
+    asked: list[int] = []
+
+    def break_once(path: str, at: int, count: int) -> None:
+        asked.append(at)
+        if len(asked) == 7:
+            raise ConnectionResetError("reset")
+
+    RemoteStore.before = staticmethod(break_once)
+    budget = Budget(1 << 24)
+    assert b"".join(fetching(Access(), budget, path="streaming://d/long")) == data
+    assert asked[7] == 256 << 10
+    assert budget.used == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 << 10, 512 << 10])
+@pytest.mark.parametrize("block", [4096, 256 << 10, 1 << 20])
+def test_streams_end_where_the_file_does(store: type[RemoteStore], size: int, block: int) -> None:
+    store.files["d/s"] = os.urandom(size)
+    assert b"".join(fetching(Access(block_bytes=block), path="streaming://d/s")) == store.files["d/s"]
+    until(lambda: fetchers() == 0)
+
+
 # ---- all together ------------------------------------------------------------------------------------------------------
 
 
@@ -332,8 +278,8 @@ def read(pieces: Iterable[str]) -> bytes:
 
 
 def test_pieces_are_files_that_vanish(store: type[RemoteStore]) -> None:
-    store.files["d/r"] = b"".join(record(os.urandom(n)) for n in range(0, 20_000, 500))
-    bridge = Bridge(Access(block_bytes=4096), cut_records)
+    store.files["d/r"] = b"".join(os.urandom(n).hex().encode() + b"\n" for n in range(0, 10_000, 250))
+    bridge = Bridge(Access(block_bytes=4096), cut_lines)
     before = descriptors()
     pieces = bridge.pieces(b"testing://d/r")
     first = Path(next(pieces)).read_bytes()

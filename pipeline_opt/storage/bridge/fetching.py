@@ -1,4 +1,4 @@
-"""The blocks of a file in their order, fetched ahead of the reader on a thread of its own."""
+"""The bytes of a file in their order, fetched in blocks ahead of the reader on a thread of its own."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Fetching:
         self._tries = 1 + (RETRIES if access.retries is None else access.retries)
         self._changed = threading.Condition()
         self._ready: deque[bytes] = deque()
+        self._waiting = 0
         self._wanted = False
         self._ended = False
         self._error: BaseException | None = None
@@ -74,7 +75,7 @@ class Fetching:
         with self._changed:
             self._run_number += 1
             self._ended = True
-            left = sum(map(len, self._ready))
+            left, self._waiting = self._waiting, 0
             self._ready.clear()
             self._changed.notify_all()
         self._claim.close()
@@ -96,12 +97,21 @@ class Fetching:
                     hangs += 1
                     self._after_a_hang(hangs, timeout_s)
             if self._ready:
-                block = self._ready.popleft()
+                block = b"".join(self._taken())
                 self._changed.notify_all()
                 return block
             if self._error is not None:
                 raise self._error
             return None
+
+    def _taken(self) -> Iterator[bytes]:
+        """What is there, up to a block: a reader that is behind gets few large blocks."""
+        room = self._size
+        while self._ready and (room == self._size or len(self._ready[0]) <= room):
+            part = self._ready.popleft()
+            self._waiting -= len(part)
+            room -= len(part)
+            yield part
 
     def _after_a_hang(self, hangs: int, timeout_s: float) -> None:
         """Leave the request that hangs to itself and ask for less, or give up."""
@@ -123,9 +133,9 @@ class Fetching:
         try:
             file = self._open()
             while count := self._allowed(number):
-                block, last = self._fetched(file, at, count, number)
-                at += len(block)
-                if not self._hand_over(block, last, number) or last:
+                end = at + count
+                at = self._fetch(file, at, end, number)
+                if at < end or at == file.size:
                     break
         except BaseException as error:  # noqa: BLE001 - raised again where the block is asked for
             self._fail(error if isinstance(error, PipelineOptError) else self._said(error, 1), number)
@@ -148,25 +158,28 @@ class Fetching:
         def over() -> bool:
             return number != self._run_number
 
+        ahead = self._size * (self._access.read_ahead - 1)
         with self._changed:
-            self._changed.wait_for(lambda: over() or self._wanted or len(self._ready) < self._access.read_ahead)
+            self._changed.wait_for(lambda: over() or self._wanted or self._waiting <= ahead)
         count = self._size
         return count if not over() and self._claim.take(count) else 0
 
-    def _hand_over(self, block: bytes, last: bool, number: int) -> bool:
+    def _hand_over(self, part: bytes, last: bool, number: int) -> bool:
+        """Give the reader the next bytes; whether it still wants them from here."""
         with self._changed:
             wanted = number == self._run_number
             if wanted:
-                self._at += len(block)
-                if block:
-                    self._ready.append(block)
+                self._at += len(part)
+                if part:
+                    self._ready.append(part)
+                    self._waiting += len(part)
                 self._ended = last
                 if self._wanted:
                     self._wanted = False
                     self._claim.hurry(False)
                 self._changed.notify_all()
         if not wanted:
-            self._claim.give_back(len(block))
+            self._claim.give_back(len(part))
         return wanted
 
     def _fail(self, error: BaseException, number: int) -> None:
@@ -175,23 +188,27 @@ class Fetching:
                 self._error = error
                 self._changed.notify_all()
 
-    def _fetched(self, file: Ranges, at: int, count: int, number: int) -> tuple[bytes, bool]:
-        """The next block, and whether it is the last; on a passing error asked for again."""
-        kept = 0
+    def _fetch(self, file: Ranges, at: int, end: int, number: int) -> int:
+        """Hand over a block as it comes, on a passing error asking again for what is missing; returns where it ends."""
+        room = end - at
         try:
             for tried in range(1, self._tries + 1):
                 try:
-                    block, last = file.read(at, count)
+                    for part in file.read(at, end - at):
+                        at += len(part)
+                        room -= len(part)
+                        if not self._hand_over(part, at == file.size, number):
+                            return at
+                    break
                 except Exception as error:
                     if tried == self._tries or not passes(error) or number != self._run_number:
                         raise self._said(error, tried, at) from error
                     self._pause(tried, number)
-                else:
-                    kept = len(block)
-                    return block, last
-            raise AssertionError("a request is tried once at least")
         finally:
-            self._claim.give_back(count - kept)
+            self._claim.give_back(room)
+        if at < end:
+            self._hand_over(b"", True, number)
+        return at
 
     def _pause(self, tried: int, number: int) -> None:
         pause_s = min(_FIRST_PAUSE_S * 2 ** (tried - 1), _LONGEST_PAUSE_S)
