@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from remote_files import RemoteStore, remote_store
-from test_bridge import record, until
+from test_bridge import until
+from test_bridge_cutting import record
 
 import pipeline_opt as po
 from pipeline_opt.access import Access

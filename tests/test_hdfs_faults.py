@@ -77,3 +77,14 @@ def test_an_epoch_with_faults_has_the_same_elements(
     elements, met = read(child, store, via, errors)
     assert elements == Counter(f"{shard}:{number}" for shard in range(SHARDS) for number in range(RECORDS))
     assert all(met[part.partition(":")[0]] > 0 for part in errors.split(",")), met
+
+
+@pytest.mark.parametrize("via", routes())
+def test_a_file_that_a_buffer_holds_is_one_request(child: TensorFlowChild, store: HdfsEmulation, via: str) -> None:
+    """No more to see that it ends: what is advised counts on it. A few files are looked at before they are read."""
+    begun = time.monotonic()
+    store.shape = Shape()
+    child(EPOCH, via=via, uri=store.uri)
+    times = Counter(each.uri for each in store.requests(begun)).values()
+    assert len(times) == SHARDS
+    assert sum(times) <= SHARDS + 10
