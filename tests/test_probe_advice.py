@@ -139,10 +139,11 @@ def test_blocks_hold_a_file_and_are_no_larger_than_is_cheap() -> None:
 def test_hdfs_through_tensorflow_needs_a_buffer() -> None:
     hdfs = bucket(uri="hdfs://n/d", cold=Latency((), "kept"), warm=Latency((0.1,) * 9), block_bytes=None)
     advice = advise(hdfs, files=64, file_bytes=1e6)
-    assert advice.buffer_size == advice.block_bytes == 2 << 20
+    assert (advice.buffer_size, advice.block_bytes) == (5 << 18, 2 << 20)
+    assert advise(hdfs, files=512, file_bytes=1e5).buffer_size == 1 << 18
     assert advice.now_bytes_per_s == pytest.approx(1e6 / 0.2)
     plan = apply(advice, po.Pipeline.from_tfrecords("x").shuffle(10).batch(2))
-    assert plan.source.buffer_size == 2 << 20  # type: ignore[attr-defined]
+    assert plan.source.buffer_size == 5 << 18  # type: ignore[attr-defined]
     said = apply(advice, po.Pipeline.from_tfrecords("x", buffer_size=4096).shuffle(10).batch(2))
     assert said.source.buffer_size == 4096, "what the user says stays"  # type: ignore[attr-defined]
 

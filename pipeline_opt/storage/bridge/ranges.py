@@ -15,7 +15,7 @@ fsspec = lazy_module("fsspec")
 
 _BEYOND_END: Final = 416
 _PART_BYTES: Final = 256 << 10
-"""What a client brings bit by bit is passed on in parts of this size: smaller ones cost more than they save."""
+"""What a client brings bit by bit is passed on in parts of this size, as each is a call for the reader."""
 
 
 class Ranges(Protocol):

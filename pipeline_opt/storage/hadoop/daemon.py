@@ -18,11 +18,12 @@ OPENED: Final = ("java.lang", "java.io", "java.net", "java.nio", "java.util", "s
 """What Hadoop 2 reaches into, which Java has kept to itself since version 16."""
 
 JVM_OPTIONS: Final = (
-    "-Xmx256m",
-    "-XX:+UseSerialGC",
     "-Djava.net.preferIPv4Stack=true",
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED),
 )
+"""What every JVM takes. A client in one has the heap that Java gives it: each open file sets its buffer aside there."""
+SMALL: Final = ("-Xmx256m", "-XX:+UseSerialGC")
+"""Enough for a NameNode and a DataNode of a test."""
 _START_LIMIT_S: Final = 60.0
 _END_LIMIT_S: Final = 10.0
 _LOOK_S: Final = 0.02

@@ -41,6 +41,8 @@ LARGEST_BLOCK: Final = 16 * MIB
 on TensorFlow 2.21 (memory of more than some 25 MiB comes from the system page by page every time)."""
 
 LEAST_BLOCK: Final = MIB
+READER_BUFFER: Final = MIB // 4
+"""What TensorFlow's readers set aside unless told."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def advise(
         "read_ahead": (0 if reading.requests == 1 else 1, say.of_read_ahead(case)),
     }
     if reads_by_buffer(profile):
-        knobs["buffer_size"] = (int(reading.block_bytes), say.of_buffer_size())
+        knobs["buffer_size"] = (buffer_for(size), say.of_buffer_size())
     return Advice(
         uri=profile.uri,
         route=profile.route,
@@ -201,6 +203,11 @@ def block_for(file_bytes: float) -> int:
     No more than that: the client sets a whole block aside, and clears it, for every file that it opens.
     """
     return int(min(LARGEST_BLOCK, max(LEAST_BLOCK, math.ceil(file_bytes * 1.25 / MIB) * MIB)))
+
+
+def buffer_for(file_bytes: float) -> int:
+    """A whole file in one of a reader's buffers, in multiples of the one that it has untold: every open file has its own."""
+    return int(min(LARGEST_BLOCK, math.ceil(file_bytes * 1.25 / READER_BUFFER) * READER_BUFFER))
 
 
 def shard_bytes(reading: Reading) -> int:
