@@ -14,7 +14,7 @@ away does not work on the cores that decode.
 
 `waits` profiles one epoch and holds extract, as the profiler has it, against what the emulator made the client wait. What an
 HDFS client waits for its NameNode is in extract, and is not the emulator's; what the bridge fetches while its reader pauses,
-as it does where files are read a record of each in turn, is the emulator's, and is not in extract: nobody waits for it.
+as it does where files are interleaved, is the emulator's, and is not in extract, as nobody waits for it.
 
 What stands in the table: records a second, and the ratio to what can be reached, with a 95 % interval (bootstrap over rounds).
 """
@@ -205,14 +205,14 @@ def measure(case: Case, folder: Path, rounds: int, seconds: float) -> Measured:
 
 
 def waits(case: Case, folder: Path, rounds: int) -> dict[str, Estimate]:
-    """Extract over what the emulator made the client wait: one file after another, eight at a time, and those in turn.
+    """Extract over what the emulator made the client wait: one file after another, eight interleaved, and those unpaused.
 
-    In blocks of 2 MiB: with its own of 64 the client of TensorFlow spends 25 ms on each file that nobody made it wait. In the
-    second, every file is read on without a break, in the third (`block_length=1`) a reader pauses until its record is taken.
+    In blocks of 2 MiB: with its own of 64 the client of TensorFlow spends 25 ms on each file that nobody made it wait. Where
+    eight are interleaved, each reader pauses until its record is taken; unpaused, it reads its file (`block_length`) on.
     """
     reads = po.Pipeline.from_tfrecords("far", access=po.Access(via=case.via, block_bytes=2 << 20))
     eight = partial(reads.interleave, cycle_length=8, num_parallel_calls=8)
-    plans = {"naive": reads, "interleaved": eight(block_length=DATA[case.data][1]), "in turn": eight(block_length=1)}
+    plans = {"naive": reads, "interleaved": eight(), "unpaused": eight(block_length=DATA[case.data][1])}
     found: dict[str, list[float]] = {name: [] for name in plans}
     with po.emulate(folder, f"{case.store}://far", **FAR) as store:
         for name in list(plans) * rounds:
@@ -264,7 +264,7 @@ def report(folders: dict[str, Path], only: str, rounds: int, seconds: float) -> 
     for store, via in routes:
         case = Case("64 x 1 MB", "waits", store, via)
         if all(word in str(case) for word in only.split()):
-            ratios = waits(case, folders[case.data], min(3, rounds))
+            ratios = waits(case, folders[case.data], rounds)
             found[str(case)] = {name: ratio._asdict() for name, ratio in ratios.items()}
             print(
                 f"{case!s:42}" + "".join(f"{name + ' ' + str(ratio):>34}" for name, ratio in ratios.items()), flush=True
