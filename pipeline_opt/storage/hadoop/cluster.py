@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from pipeline_opt.errors import PipelineOptError
-from pipeline_opt.storage.hadoop.daemon import JVM_OPTIONS, SMALL, Daemon
+from pipeline_opt.storage.hadoop.daemon import JVM_OPTIONS, SMALL_HEAP, Daemon
 from pipeline_opt.storage.hadoop.files import remove, upload
 from pipeline_opt.storage.hadoop.jars import Progress, class_path
 from pipeline_opt.storage.hadoop.java import find_java
@@ -139,5 +139,5 @@ class Cluster:
     def _daemon(self, name: str, main: str, *arguments: str) -> Daemon:
         server = self.folder / "server"
         jars = ":".join(map(str, (server, *self._jars)))
-        command = [str(self._java.command), *SMALL, *JVM_OPTIONS, "-cp", jars, main, *arguments]
+        command = [str(self._java.command), *SMALL_HEAP, *JVM_OPTIONS, "-cp", jars, main, *arguments]
         return Daemon(name, command, self.folder / f"{name.lower()}.log", self._reaper)

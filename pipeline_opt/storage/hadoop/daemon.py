@@ -22,7 +22,7 @@ JVM_OPTIONS: Final = (
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED),
 )
 """What every JVM takes. A client in one has the heap that Java gives it: each open file sets its buffer aside there."""
-SMALL: Final = ("-Xmx256m", "-XX:+UseSerialGC")
+SMALL_HEAP: Final = ("-Xmx256m", "-XX:+UseSerialGC")
 """Enough for a NameNode and a DataNode of a test."""
 _START_LIMIT_S: Final = 60.0
 _END_LIMIT_S: Final = 10.0
