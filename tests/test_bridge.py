@@ -232,14 +232,11 @@ def test_a_client_that_streams_lets_read_what_is_there_of_a_block(store: type[Re
 
 def test_a_reader_that_is_behind_gets_whole_blocks(store: type[RemoteStore]) -> None:
     data = store.files["d/long"] = os.urandom(1_200_000)
-    passed: list[int] = []
-    RemoteStore.before = staticmethod(lambda _path, at, _count: passed.append(at))
     got = fetching(Access(block_bytes=600_000, read_ahead=2), path="streaming://d/long")
-    until(lambda: len(passed) == 20)
-    time.sleep(0.02)
+    until(lambda: fetchers() == 0)
     blocks = list(got)
     assert b"".join(blocks) == data
-    assert max(map(len, blocks)) > 256 << 10
+    assert list(map(len, blocks)) == [600_000, 600_000]
 
 
 def test_what_a_stream_brought_before_it_broke_is_not_asked_for_again(store: type[RemoteStore]) -> None:

@@ -96,22 +96,22 @@ class Fetching:
                 while not self._changed.wait_for(came, timeout_s):
                     hangs += 1
                     self._after_a_hang(hangs, timeout_s)
-            if self._ready:
-                block = b"".join(self._taken())
-                self._changed.notify_all()
-                return block
-            if self._error is not None:
+            if not self._ready and self._error is not None:
                 raise self._error
-            return None
+            parts = self._take()
+            self._changed.notify_all()
+        # Not under the lock: who fetches need not wait until a block is copied.
+        return b"".join(parts) or None
 
-    def _taken(self) -> Iterator[bytes]:
-        """What is there, up to a block: a reader that is behind gets few large blocks."""
+    def _take(self) -> list[bytes]:
+        """What is there, up to a block: a reader that is behind gets few large ones."""
+        parts: list[bytes] = []
         room = self._size
-        while self._ready and (room == self._size or len(self._ready[0]) <= room):
-            part = self._ready.popleft()
-            self._waiting -= len(part)
-            room -= len(part)
-            yield part
+        while self._ready and (not parts or len(self._ready[0]) <= room):
+            parts.append(self._ready.popleft())
+            room -= len(parts[-1])
+        self._waiting -= sum(map(len, parts))
+        return parts
 
     def _after_a_hang(self, hangs: int, timeout_s: float) -> None:
         """Leave the request that hangs to itself and ask for less, or give up."""

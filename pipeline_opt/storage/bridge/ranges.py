@@ -89,7 +89,7 @@ class _Handle:
             raise
 
     def _streamed(self, at: int, count: int) -> Iterator[bytes]:
-        """As hdfs-native passes on what comes from a DataNode, which costs it less than to collect it, too."""
+        """As hdfs-native passes on what comes from a DataNode; its `read` would keep all of it until the last byte is there."""
         held: list[bytes] = []
         size = 0
         for packet in self._file.read_range_stream(at, max(0, min(count, self._file.size - at))):
