@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_lines_are_where_the_figures_are() -> None:
     assert tuple(requests.lines[0].get_ydata()) == (5e8, 1e9)
     assert streams.get_ylim()[0] < 1e9
     assert streams.get_ylim()[1] > 2e9
+
+
+def test_times_that_are_near_each_other_have_labels_that_are_not() -> None:
+    medians = {"hdfs": 0.0227, "gs": 0.0691, "s3": 0.07}
+    profiles = {name: dataclasses.replace(BUCKET, cold=Latency((median,) * 3)) for name, median in medians.items()}
+    figure = plot_probe(probe_info({"data": DISK, **profiles}))
+    figure.canvas.draw()
+    labels = figure.axes[1].texts
+    assert {"22.7 ms", "69.1 ms", "70 ms"} <= {label.get_text() for label in labels}
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("profiles", [{"a": NOTHING}, {"a": NOTHING, "b": DISK}, {"a": BUCKET}, BOTH], ids=str)

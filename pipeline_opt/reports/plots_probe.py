@@ -22,6 +22,9 @@ SHORTEST_S: Final = 1e-7
 UNDER: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
 """Behind a label that lines may cross."""
 
+ROW_PT: Final = 11
+"""Between labels below each other, points."""
+
 PANELS: Final = ((0.065, 0.37), (0.445, 0.69), (0.765, 0.975))
 """Left and right edges, in shares of the width."""
 
@@ -125,10 +128,10 @@ def _draw_latency(axes: Axes, series: Sequence[ProbeSeries]) -> str:
     ticks = _decades(low, high)
     axes.set_xticks(ticks, [units.seconds(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
-    for each in series:
-        # What reading a file pays: the warm ones where there are some.
-        if each.latencies:
-            _name_quantiles(axes, each.latencies[-1], each.color, alone=len(lines) == 1)
+    # What reading a file pays: the warm ones where there are some.
+    named = sorted((each for each in series if each.latencies), key=lambda each: each.latencies[-1].median_s)
+    for row, each in enumerate(named):
+        _name_quantiles(axes, each.latencies[-1], each.color, row, alone=len(lines) == 1)
     return ""
 
 
@@ -138,15 +141,18 @@ def _mark_quantiles(axes: Axes, line: LatencyLine, color: str) -> None:
         axes.plot([max(value, SHORTEST_S)], [percent], "o", color=color, markersize=4)
 
 
-def _name_quantiles(axes: Axes, line: LatencyLine, color: str, *, alone: bool) -> None:
-    """Times beside the dots: all of them where there is one line, else the median; on the side where there is room."""
+def _name_quantiles(axes: Axes, line: LatencyLine, color: str, row: int, *, alone: bool) -> None:
+    """Times beside the dots: all of them where there is one line, else the median; on the side where there is room.
+
+    A storage has a row of its own for its median, as those of two may be near each other.
+    """
     low, high = axes.get_xlim()
     named = [("median ", line.median_s, 50.0), ("p95 ", line.p95_s, 93.0), ("p99 ", line.p99_s, 99.0)]
     for name, value, percent in named if alone else named[:1]:
         place = math.log(max(value, SHORTEST_S) / low) / math.log(high / low)
         left = place > 0.5
         axes.annotate(f"{name if alone else ''}{units.seconds(value)}", (max(value, SHORTEST_S), percent),
-                      (-8 if left else 8, 0), textcoords="offset points", va="center", ha="right" if left else "left",
+                      (-8 if left else 8, -ROW_PT * row), textcoords="offset points", va="center", ha="right" if left else "left",
                       fontsize=7.5, color=color, bbox=UNDER)  # fmt: skip
 
 
