@@ -12,6 +12,7 @@ import trustme
 
 Serve = Callable[[socket.socket], None]
 """Answers one connection."""
+_TAKEN: list[socket.socket] = []
 
 
 @contextmanager
@@ -39,8 +40,11 @@ def server(serve: Serve) -> Iterator[int]:
 
 
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port where nothing listens, as long as the tests run: it is taken, by a socket that does not."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    _TAKEN.append(taken)
+    return int(taken.getsockname()[1])
 
 
 def until_blank_line(connection: socket.socket) -> bytes:

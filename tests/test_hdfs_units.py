@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import struct
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_opt.errors import OutputError, SchemeError, SourceError
+from pipeline_opt.errors import OutputError, SchemeError, SourceError, UsageError
 from pipeline_opt.storage.cached import cache_folder, made_once
 from pipeline_opt.storage.hadoop import archives, java, libhdfs
 from pipeline_opt.storage.hadoop.archives import Archive, fetched
 from pipeline_opt.storage.hadoop.daemon import Daemon
+from pipeline_opt.storage.hadoop.known import Known
 from pipeline_opt.storage.hadoop.reaper import Reaper
 from pipeline_opt.storage.hadoop.settings import Ports, write_client
 from pipeline_opt.storage.hadoop.status import hadoop_findings
@@ -213,3 +215,36 @@ def _only_java(home: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> Non
 
 def _done(code: int, said: str) -> subprocess.CompletedProcess[Any]:
     return subprocess.CompletedProcess([], code, "", said)
+
+
+def test_a_cluster_has_its_ports_before_it_listens_and_while_it_is_down() -> None:
+    with Known().ports(None) as ports:
+        for port in ports:
+            with socket.socket() as another, pytest.raises(OSError, match="in use"):
+                another.bind(("127.0.0.1", port))
+            with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+                client.connect(("127.0.0.1", port))
+            with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+                pass
+    for port in ports:
+        with socket.socket() as another:
+            another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            another.bind(("127.0.0.1", port))
+
+
+def test_the_ports_of_a_name_stay_its_own() -> None:
+    known = Known()
+    with known.ports("one") as first, known.ports("two") as other:
+        assert not set(first) & set(other)
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):
+        another.bind(("127.0.0.1", first.namenode))
+    with known.ports("one") as again:
+        assert again == first
+
+
+def test_two_clusters_of_one_name_are_refused() -> None:
+    known = Known()
+    with known.ports("one") as ports:
+        with known.knows("one", ports), pytest.raises(UsageError, match="'one' already"):
+            known.ports("one").__enter__()
+        known.ports("one").__enter__()

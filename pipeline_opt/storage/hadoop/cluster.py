@@ -39,6 +39,7 @@ class Cluster:
     Raises:
         SchemeError: Java or Hadoop are not there and cannot be had; names the remedy.
         SourceError: A daemon does not start; has the end of its log.
+        UsageError: A cluster of that name runs in this process.
 
     Attributes:
         ports: Where the NameNode is called and where blocks are transferred.
@@ -60,7 +61,7 @@ class Cluster:
         with contextlib.ExitStack() as undo:
             self.folder = Path(tempfile.mkdtemp(prefix="pipeline-opt-hdfs-"))
             self._reaper = undo.enter_context(Reaper(self.folder, KNOWN.folder))
-            self.ports = KNOWN.ports(self._name)
+            self.ports = undo.enter_context(KNOWN.ports(self._name))
             write_server(self.folder / "server", self.folder / "data", self.ports, self._at)
             self._settings = undo.enter_context(KNOWN.knows(self._name, self.ports))
             formatting = self._daemon("NameNode", _NAMENODE, "-format", "-nonInteractive")

@@ -34,7 +34,7 @@ class HdfsEmulation(Emulation):
         progress: Told in words what takes long.
 
     Raises:
-        UsageError: The URI cannot be emulated.
+        UsageError: The URI cannot be emulated, or an HDFS of that name runs in this process.
         SchemeError: Java or Hadoop are not there and cannot be had; names the remedy.
         SourceError: The HDFS does not start, or does not take the folder.
         OutputError: The log or the cache of packages cannot be written.

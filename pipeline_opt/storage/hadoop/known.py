@@ -6,14 +6,15 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline_opt.storage.hadoop.settings import LOOPBACK, Ports, write_client
+from pipeline_opt.errors import UsageError
+from pipeline_opt.storage.hadoop.ports import held
+from pipeline_opt.storage.hadoop.settings import Ports, write_client
 
 
 class Known:
@@ -27,6 +28,7 @@ class Known:
         self._lock = threading.Lock()
         self._living: list[tuple[str | None, Ports]] = []
         self._ports: dict[str, Ports] = {}
+        self._kept = contextlib.ExitStack()
         self._process = 0
         self._token = ""
 
@@ -53,30 +55,23 @@ class Known:
                 else:
                     shutil.rmtree(self.folder, ignore_errors=True)
 
-    def ports(self, name: str | None) -> Ports:
-        """Ports that nothing listens on: for a name that was used before, those that it had."""
+    @contextmanager
+    def ports(self, name: str | None) -> Iterator[Ports]:
+        """Ports for a cluster while the block lasts. Those of a name stay its own for as long as this process lives.
+
+        Raises:
+            UsageError: A cluster of that name lives already.
+        """
+        if name is None:
+            with held() as ports:
+                yield ports
+            return
         with self._lock:
-            ports = self._ports.get(name or "")
-            if ports is None or not _are_free(ports):
-                ports = _free_ports()
-            if name is not None:
-                self._ports[name] = ports
-            return ports
+            if name in (living for living, _ in self._living):
+                raise UsageError(f"this process runs an HDFS called {name!r} already; valid: another name")
+            if name not in self._ports:
+                self._ports[name] = self._kept.enter_context(held())
+        yield self._ports[name]
 
 
 KNOWN = Known()
-
-
-def _free_ports() -> Ports:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in Ports._fields]
-        return Ports(*(each.getsockname()[1] for each in sockets))
-
-
-def _are_free(ports: Ports) -> bool:
-    try:
-        for port in ports:
-            socket.create_server((LOOPBACK, port)).close()
-    except OSError:
-        return False
-    return True
