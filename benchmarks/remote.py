@@ -13,8 +13,8 @@ and what holds their transfers back) has the last core to itself, and every run,
 away does not work on the cores that decode.
 
 `waits` profiles one epoch and holds extract, as the profiler has it, against what the emulator made the client wait. What an
-HDFS client waits for its NameNode is in extract, and is not the emulator's; what the bridge fetches while its reader pauses,
-as it does where files are interleaved, is the emulator's, and is not in extract, as nobody waits for it.
+HDFS client waits for its NameNode is in extract, and is not the emulator's. What the bridge fetches while its reader pauses,
+as it does where files are interleaved, is in both; it is printed beside, as a share of the same.
 
 What stands in the table: records a second, and the ratio to what can be reached, with a 95 % interval (bootstrap over rounds).
 """
@@ -35,7 +35,6 @@ import sys
 import tempfile
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -127,7 +126,7 @@ def measure_rate(toml: str, seconds: float) -> dict[str, Any]:
 
 
 def measure_waits(toml: str, seconds: float) -> dict[str, Any]:
-    """Thread-seconds of extract in one epoch, and when that began and ended by the monotonic clock.
+    """Thread-seconds of extract in one epoch, those ahead of readers, and when it began and ended by the monotonic clock.
 
     Listing before it and the look for silent damage after it read files, too.
     """
@@ -136,7 +135,8 @@ def measure_waits(toml: str, seconds: float) -> dict[str, Any]:
         po.Pipeline.of(from_toml(toml)), lambda _batch: called.append(time.monotonic()), epochs=1, trace="full"
     )
     start = called[-1] - float(run.steps.train_start[-1])
-    return {"extract": account(run).phases["extract"].work_s, "start": start, "end": start + run.wall_s}
+    ahead = sum(stage.ahead_s for stage in run.stages)
+    return {"extract": account(run).phases["extract"].work_s, "ahead": ahead, "start": start, "end": start + run.wall_s}
 
 
 def measure_probe(toml: str, seconds: float) -> dict[str, Any]:
@@ -204,24 +204,37 @@ def measure(case: Case, folder: Path, rounds: int, seconds: float) -> Measured:
     return Measured(rates, reach, advice)
 
 
-def waits(case: Case, folder: Path, rounds: int) -> dict[str, Estimate]:
-    """Extract over what the emulator made the client wait: one file after another, eight interleaved, and those unpaused.
+class Waits(NamedTuple):
+    """Extract, and what of it was fetched ahead of readers, over what the emulator made the client wait."""
 
-    In blocks of 2 MiB: with its own of 64 the client of TensorFlow spends 25 ms on each file that nobody made it wait. Where
-    eight are interleaved, each reader pauses until its record is taken; unpaused, it reads its file (`block_length`) on.
+    extract: Estimate
+    ahead: Estimate
+
+    def __str__(self) -> str:
+        return f"{self.extract!s}, ahead {self.ahead.middle:.2f}"
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {name: estimate._asdict() for name, estimate in self._asdict().items()}
+
+
+def waits(case: Case, folder: Path, rounds: int) -> dict[str, Waits]:
+    """Of one file after another, and of eight interleaved.
+
+    In blocks of 2 MiB: with its own of 64 the client of TensorFlow spends 25 ms on each file that nobody made it wait.
     """
     reads = po.Pipeline.from_tfrecords("far", access=po.Access(via=case.via, block_bytes=2 << 20))
-    eight = partial(reads.interleave, cycle_length=8, num_parallel_calls=8)
-    plans = {"naive": reads, "interleaved": eight(), "unpaused": eight(block_length=DATA[case.data][1])}
-    found: dict[str, list[float]] = {name: [] for name in plans}
+    plans = {"naive": reads, "interleaved": reads.interleave(cycle_length=8, num_parallel_calls=8)}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in plans}
     with po.emulate(folder, f"{case.store}://far", **FAR) as store:
         for name in list(plans) * rounds:
             source = dataclasses.replace(plans[name].source, paths=(store.uri,))
             pipe = dataclasses.replace(plans[name], source=source).batch(BATCH)
             told = run("waits", pipe if name == "naive" else pipe.prefetch(), 0.0)
             asked = [each for each in store.requests() if told["start"] - 0.01 < each.start_s < told["end"]]
-            found[name].append(told["extract"] / sum(each.end_s - each.start_s for each in asked))
-    return {name: median_interval(ratios) for name, ratios in found.items()}
+            waited = sum(each.end_s - each.start_s for each in asked)
+            found[name].append((told["extract"] / waited, told["ahead"] / waited))
+    return {name: Waits(*map(median_interval, zip(*ratios, strict=True))) for name, ratios in found.items()}
 
 
 def main() -> None:
@@ -265,10 +278,8 @@ def report(folders: dict[str, Path], only: str, rounds: int, seconds: float) -> 
         case = Case("64 x 1 MB", "waits", store, via)
         if all(word in str(case) for word in only.split()):
             ratios = waits(case, folders[case.data], rounds)
-            found[str(case)] = {name: ratio._asdict() for name, ratio in ratios.items()}
-            print(
-                f"{case!s:42}" + "".join(f"{name + ' ' + str(ratio):>34}" for name, ratio in ratios.items()), flush=True
-            )
+            found[str(case)] = {name: ratio.as_json() for name, ratio in ratios.items()}
+            print(f"{case!s:38}" + "".join(f"{f'{name} {ratio}':>47}" for name, ratio in ratios.items()), flush=True)
     return found
 
 

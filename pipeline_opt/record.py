@@ -78,7 +78,8 @@ class Intervals:
     """When a thread worked for a phase of a stage, from the trace windows; every array of shape (intervals,).
 
     `phase` indexes `PHASES` (0 or 1: extract, transform); `stage` indexes the record's stages (-1: none); `thread`
-    numbers threads from 0. Intervals of one thread do not overlap. Sorted by start.
+    numbers threads from 0, a file that is fetched ahead of its reader being one of its own. Intervals of one thread do not
+    overlap. Sorted by start.
     """
 
     start: Floats
@@ -129,10 +130,12 @@ class StageRecord:
         elements: Elements that it produced.
         bytes_in: Bytes that it took from the stage before.
         bytes_out: Bytes that it produced.
-        work_s: Thread-seconds spent in it, waiting for storage included.
+        work_s: Thread-seconds spent in it, waiting for storage included, and each file's seconds of being fetched ahead.
         cpu_s: The part of `work_s` on a core.
         overhead_s: Thread-seconds that tf.data spent handing its elements from thread to thread and starting and ending its
             function, not in `work_s`.
+        ahead_s: The part of `work_s` in which a file was fetched and no reader waited for it: storage at work, which may hold up
+            what follows, and no thread of tf.data.
         us_per_element: Microseconds of work for an element that passed through it (a batch, for a batching stage).
         parallelism: What the plan says: a number, "auto", or None for a sequential stage.
         parallelism_chosen: What ran, where tf.data reports it: the last value seen.
@@ -151,6 +154,7 @@ class StageRecord:
     work_s: float | None = None
     cpu_s: float | None = None
     overhead_s: float | None = None
+    ahead_s: float = 0.0
     us_per_element: float | None = None
     parallelism: int | str | None = None
     parallelism_chosen: int | None = None

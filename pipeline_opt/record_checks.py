@@ -58,7 +58,7 @@ BOUNDS: Final[Mapping[type, Mapping[str, Bounds]]] = {
     OpCost: {"work_s": THREAD_SECONDS, "count": COUNT},
     StageRecord: {
         **dict.fromkeys(("elements", "bytes_in", "bytes_out", "parallelism", "parallelism_chosen"), COUNT),
-        **dict.fromkeys(("work_s", "cpu_s", "overhead_s", "phase_work_s"), THREAD_SECONDS),
+        **dict.fromkeys(("work_s", "cpu_s", "overhead_s", "ahead_s", "phase_work_s"), THREAD_SECONDS),
         "us_per_element": MICROSECONDS,
         "buffer_fill": COUNT,
     },

@@ -127,6 +127,7 @@ def test_cost_is_for_what_passed_in_the_windows_and_work_for_the_run() -> None:
     costs = [StageCost() for _ in STAGES]
     costs[2].work_s["transform"] = 0.5
     costs[2].overhead_s = 0.1
+    costs[2].ahead_s = 0.2
     costs[2].elements = 250
     costs[2].ops = {"DecodeJpeg": [0.4, 250.0], "Resize": [0.05, 250.0]}
     record = stage_records(StageMap(STAGES), observed(costs=costs, scale=4.0))[2]
@@ -134,6 +135,7 @@ def test_cost_is_for_what_passed_in_the_windows_and_work_for_the_run() -> None:
     assert record.work_s == pytest.approx(2.0)
     assert record.cpu_s == pytest.approx(1.6), "0.8 of its runnable time on a core"
     assert record.overhead_s == pytest.approx(0.4)
+    assert record.ahead_s == pytest.approx(0.8)
     assert [(op.op, op.count) for op in record.ops] == [("DecodeJpeg", 1000), ("Resize", 1000)]
 
 

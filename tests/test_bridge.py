@@ -14,6 +14,7 @@ from remote_files import RemoteStore, remote_store
 import pipeline_opt as po
 from pipeline_opt.access import Access
 from pipeline_opt.storage.bridge import Bridge, handed_over
+from pipeline_opt.storage.bridge.ahead import Ahead
 from pipeline_opt.storage.bridge.budget import Budget
 from pipeline_opt.storage.bridge.cutting import cut_lines
 from pipeline_opt.storage.bridge.fetching import Fetching
@@ -29,7 +30,9 @@ def store() -> Iterator[type[RemoteStore]]:
 
 
 def fetching(access: Access, budget: Budget | None = None, path: str = "testing://d/a") -> Fetching:
-    return Fetching(path, lambda: open_ranges(path, access), access, budget or Budget(access.scratch_bytes))
+    return Fetching(
+        path, lambda: open_ranges(path, access), access, budget or Budget(access.scratch_bytes), Ahead("reader")
+    )
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pipeline_opt.profiler.attribution import attribute
 from pipeline_opt.profiler.frames import read_frames
 from pipeline_opt.profiler.stagemap import StageInfo, StageMap, is_inner, parent
 from pipeline_opt.profiler.trace import Event, ThreadEvents, WindowEvents, is_op
+from pipeline_opt.storage.bridge import AheadSpan
 
 ROOT = "Iterator::Root"
 STAGES = [
@@ -98,6 +100,27 @@ def test_waiting_for_other_threads_is_no_work() -> None:
     )
     assert dict(shuffle.work_s) == pytest.approx({"transform": 0.020})
     assert found.intervals.end.max() == pytest.approx(0.090), "overhead is in no phase"
+
+
+def test_what_is_fetched_ahead_is_extract_of_its_reader_within_the_window() -> None:
+    # GIVEN a window of a second in which two files are fetched ahead, one of them from before it and to after it
+    window = sequential().window()
+    at = [AheadSpan("interleave", 7, -0.010, 0.030), AheadSpan("interleave", 7, 0.980, 1.020)]
+    at += [AheadSpan("interleave", 8, 0.020, 0.050), AheadSpan("another pipeline's", 9, 0.0, 0.100)]
+    found = attribute([window], StageMap(STAGES), at)
+    # THEN its 30 + 30 + 20 ms are its stage's, beside the 10 ms that a thread read
+    interleave = found.costs[1]
+    assert dict(interleave.work_s) == pytest.approx({"extract": 0.090})
+    assert interleave.ahead_s == pytest.approx(0.080)
+    assert sum(cost.ahead_s for cost in found.costs) == interleave.ahead_s
+    # AND each file is a thread that no other work shares
+    rows = found.intervals
+    traced = set(attribute([window], StageMap(STAGES)).intervals.thread.tolist())
+    ahead = ~np.isin(rows.thread, sorted(traced))
+    assert rows.start[ahead] == pytest.approx([0.0, 0.020, 0.980])
+    assert rows.end[ahead] == pytest.approx([0.030, 0.050, 1.0])
+    assert rows.thread[ahead].tolist() == [max(traced) + 1, max(traced) + 2, max(traced) + 1]
+    assert set(rows.stage[ahead].tolist()) == {1}
 
 
 def test_intervals_of_a_thread_do_not_overlap() -> None:

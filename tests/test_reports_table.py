@@ -11,8 +11,8 @@ from pipeline_opt.reports.stage_costs import batch_wise, threads_of, work_in
 from pipeline_opt.reports.table import stage_table
 
 STAGE_COLUMNS = [
-    "stage", "kind", "phase", "per", "elements", "us_per_element", "work_s", "cpu_s", "overhead_s", "work_percent",
-    "parallelism", "chosen", "buffer_fill", "bytes_in", "bytes_out",
+    "stage", "kind", "phase", "per", "elements", "us_per_element", "work_s", "cpu_s", "overhead_s", "ahead_s",
+    "work_percent", "parallelism", "chosen", "buffer_fill", "bytes_in", "bytes_out",
 ]  # fmt: skip
 
 

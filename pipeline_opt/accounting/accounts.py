@@ -17,6 +17,9 @@ from pipeline_opt.record import PHASES, Floats, Record
 SLOW_WINDOWS: Final = 1.05
 """A slowdown inside trace windows that is worth a note."""
 
+MUCH_AHEAD: Final = 0.01
+"""A share of extract that is fetched ahead and worth a note."""
+
 
 @dataclass(frozen=True)
 class PhaseAccount:
@@ -97,7 +100,7 @@ def account(record: Record) -> Account:
         overlap_efficiency=bound / wall if bound is not None and wall > 0 else None,
         stalls=charge_stalls(record, timeline),
         traced_share=total(timeline.windows) / wall if wall > 0 else 0.0,
-        notes=tuple(_notes(timeline, scale)),
+        notes=(*_notes(timeline, scale), *_ahead(record, phases["extract"].work_s)),
     )
 
 
@@ -166,6 +169,17 @@ def _steady_state(record: Record, timeline: Timeline) -> tuple[float | None, flo
     trained = total(intersect(union(steps.train_start, steps.train_end), span(begin, end)))
     elements, nbytes = int(np.sum(steps.elements[skipped:])), int(np.sum(steps.bytes[skipped:]))
     return elements / seconds, nbytes / seconds, 100 * trained / seconds
+
+
+def _ahead(record: Record, extract_s: float | None) -> list[str]:
+    """How much of extract held no thread of tf.data."""
+    ahead_s = sum(stage.ahead_s for stage in record.stages)
+    if not extract_s or ahead_s < MUCH_AHEAD * extract_s:
+        return []
+    readers = ", ".join(stage.name for stage in record.stages if stage.ahead_s > 0)
+    return [
+        f"Of extract, {ahead_s / extract_s:.0%} was fetched ahead ({readers}): storage was at work, and no reader waited for it."
+    ]
 
 
 def _notes(timeline: Timeline, scale: Scale | None) -> list[str]:

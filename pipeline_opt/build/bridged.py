@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from pipeline_opt.lazy import lazy_module
@@ -27,16 +28,16 @@ def bridge_of(source: FileSource, resolved: ResolvedSource) -> Bridge:
 
 def fetcher(bridge: Bridge, name: str) -> Callable[[Any], Any]:
     """The function from a file name to a dataset of its pieces: paths, each to be read before the next is asked for."""
-    piece = tf.TensorSpec((), tf.string)
-    return lambda path: tf.data.Dataset.from_generator(bridge.pieces, args=(path,), output_signature=piece, name=name)
+    pieces, piece = partial(bridge.pieces, reader=name), tf.TensorSpec((), tf.string)
+    return lambda path: tf.data.Dataset.from_generator(pieces, args=(path,), output_signature=piece, name=name)
 
 
-def image_reader(bridge: Bridge) -> Callable[[Any, Any], tuple[Any, Any]]:
+def image_reader(bridge: Bridge, name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
     """The function that reads one image file; its class number stays with it."""
 
     def whole(path: bytes) -> Any:
         # As an array of bytes numpy would drop zeros at its end.
-        return np.array(bridge.whole(path), dtype=object)
+        return np.array(bridge.whole(path, name), dtype=object)
 
     def read_image(path: Any, label: Any) -> tuple[Any, Any]:
         encoded = tf.numpy_function(whole, [path], tf.string, stateful=False, name="fetch_file")

@@ -46,7 +46,7 @@ class FileReader:
     def read_in_order(self) -> Any:
         """A dataset of the elements of all files, one file after another."""
         if isinstance(self.source, Images):
-            return self._off_the_common_threads(self.names().map(self._image_reader(), name=self.name))
+            return self._off_the_common_threads(self.names().map(self._image_reader(self.name), name=self.name))
         if self.bridge is not None:
             pieces = self.names().flat_map(bridged.fetcher(self.bridge, self.name), name=self.name)
             return self._off_the_common_threads(self._piece_reader(self.name)(pieces))
@@ -61,7 +61,8 @@ class FileReader:
             calls = stage.num_parallel_calls
             if calls is not None and stage.cycle_length != AUTO:
                 calls = stage.cycle_length
-            images = names.map(self._image_reader(), **parallel(calls, stage.deterministic), name=stage.name)
+            read = self._image_reader(stage.name)
+            images = names.map(read, **parallel(calls, stage.deterministic), name=stage.name)
             return self._off_the_common_threads(images, AUTO if calls is None else calls)
         elements = names.interleave(self.opener(stage.name), **interleave_arguments(stage))
         return self._off_the_common_threads(elements, stage.cycle_length)
@@ -94,8 +95,8 @@ class FileReader:
             return lambda f: tf.data.FixedLengthRecordDataset(f, source.record_bytes, name=name)
         return lambda f: tf.data.TextLineDataset(f, name=name)
 
-    def _image_reader(self) -> Callable[[Any, Any], tuple[Any, Any]]:
-        return read_image if self.bridge is None else bridged.image_reader(self.bridge)
+    def _image_reader(self, name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+        return read_image if self.bridge is None else bridged.image_reader(self.bridge, name)
 
     def _off_the_common_threads(self, elements: Any, cycle_length: int = 1) -> Any:
         return elements if self.bridge is None else bridged.on_own_threads(elements, cycle_length)

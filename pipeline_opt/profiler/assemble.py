@@ -164,6 +164,7 @@ def _record(i: int, info: StageInfo, elements: int | None, seen: Observed) -> St
         work_s=sum(work.values()) if measured else None,
         cpu_s=None if "cpu_s" in absent else sum(work.values()) * (seen.share_on_core or 0.0),
         overhead_s=cost.overhead_s * scale if measured else None,
+        ahead_s=cost.ahead_s * scale if measured else 0.0,
         us_per_element=window_work_s / cost.elements * 1e6 if measured else None,
         parallelism=info.parallelism,
         parallelism_chosen=_chosen(info, cost, seen),

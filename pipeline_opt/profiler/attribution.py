@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -13,6 +13,10 @@ from pipeline_opt.profiler.frames import READING, Frames, Span, What, read_frame
 from pipeline_opt.profiler.stagemap import StageMap
 from pipeline_opt.profiler.trace import WindowEvents
 from pipeline_opt.record import PHASES, Intervals
+from pipeline_opt.storage.bridge import AheadSpan
+
+Row = tuple[float, float, int, int, int]
+"""Start, end, phase, stage and thread of an interval."""
 
 OPENING = ("interleave", "flat_map", "generator")
 """Kinds of stages whose function opens a pipeline for an element."""
@@ -28,6 +32,7 @@ class StageCost:
     Args:
         work_s: Thread-seconds by phase.
         overhead_s: Thread-seconds of handing over.
+        ahead_s: The part of `work_s` in which its files were fetched and no thread of tf.data waited.
         elements: What the work was for: runs of the stage's function, else records read, else calls.
         runs: Runs of its function.
         ops: Seconds and count of each op of its function.
@@ -36,6 +41,7 @@ class StageCost:
 
     work_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     overhead_s: float = 0.0
+    ahead_s: float = 0.0
     elements: int = 0
     runs: int = 0
     ops: dict[str, list[float]] = field(default_factory=dict)
@@ -48,7 +54,7 @@ class Attribution:
 
     Args:
         costs: One entry a stage.
-        intervals: Who worked when.
+        intervals: Who worked when; files that were fetched ahead count as threads of their own.
         windows: When each window opened and closed.
         longest_s: The longest piece of work on one thread.
     """
@@ -59,10 +65,10 @@ class Attribution:
     longest_s: float = 0.0
 
 
-def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
-    """Charge the work in trace windows to the stages of a pipeline."""
+def attribute(windows: Iterable[WindowEvents], stages: StageMap, ahead: Sequence[AheadSpan] = ()) -> Attribution:
+    """Charge the work in trace windows to the stages of a pipeline, and what was fetched ahead in them to those that read it."""
     costs = [StageCost() for _ in stages.stages]
-    rows: list[tuple[float, float, int, int, int]] = []
+    rows: list[Row] = []
     spans = []
     longest_s = 0.0
     for window in windows:
@@ -79,7 +85,30 @@ def attribute(windows: Iterable[WindowEvents], stages: StageMap) -> Attribution:
         _count_elements(costs, frames, stages, labels)
         _add_ops(costs, frames, stages, labels)
         _add_parallelism(costs, window, stages, labels)
+    rows.extend(_fetched_ahead(ahead, spans, stages, costs, 1 + max((row[4] for row in rows), default=-1)))
     return Attribution(costs, _intervals(rows), spans, longest_s)
+
+
+def _fetched_ahead(
+    ahead: Sequence[AheadSpan],
+    windows: list[tuple[float, float]],
+    stages: StageMap,
+    costs: list[StageCost],
+    thread: int,
+) -> Iterator[Row]:
+    """The parts within windows as rows, each charged to its stage; threads are numbered from `thread` on, one a file."""
+    threads: dict[int, int] = {}
+    for span in ahead:
+        stage = stages.of_label(span.reader)
+        if stage is None:
+            continue
+        for opened_s, closed_s in windows:
+            start_s, end_s = max(span.start_s, opened_s), min(span.end_s, closed_s)
+            if end_s > start_s:
+                costs[stage].work_s["extract"] += end_s - start_s
+                costs[stage].ahead_s += end_s - start_s
+                number = threads.setdefault(span.file, thread + len(threads))
+                yield start_s, end_s, PHASES.index("extract"), stage, number
 
 
 def _place(what: What, stages: StageMap, labels: dict[str, str]) -> tuple[int | None, str]:
@@ -105,12 +134,12 @@ def _charge(cost: StageCost, what: What, phase: str, seconds: float) -> None:
         cost.work_s[phase] += seconds
 
 
-def _merged(spans: list[Span], places: list[tuple[int | None, str]]) -> list[tuple[float, float, int, int, int]]:
+def _merged(spans: list[Span], places: list[tuple[int | None, str]]) -> list[Row]:
     """Rows of start, end, phase, stage and thread; touching spans of one thread, stage and phase joined."""
-    rows: list[tuple[float, float, int, int, int]] = []
+    rows: list[Row] = []
     ordered = sorted(spans, key=lambda s: (s.thread, s.start_s))
     for thread, group in groupby(ordered, key=lambda s: s.thread):
-        last: tuple[float, float, int, int, int] | None = None
+        last: Row | None = None
         for span in group:
             stage, phase = places[span.what]
             key = (PHASES.index(phase), -1 if stage is None else stage, thread)
@@ -125,7 +154,7 @@ def _merged(spans: list[Span], places: list[tuple[int | None, str]]) -> list[tup
     return rows
 
 
-def _intervals(rows: list[tuple[float, float, int, int, int]]) -> Intervals:
+def _intervals(rows: list[Row]) -> Intervals:
     if not rows:
         return Intervals.empty()
     rows.sort()

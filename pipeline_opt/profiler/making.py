@@ -36,7 +36,7 @@ def make_record(
     subject: Subject, observer: Observer, result: LoopResult, consumer: ConsumerInfo, *, warmup: int, trace: str
 ) -> Record:
     """Put everything that was measured together."""
-    found = attribute(observer.read(), subject.stages)
+    found = attribute(observer.read(), subject.stages, observer.ahead.spans)
     spans = _windows(found.windows, result)
     seen = Observed(
         costs=found.costs,

@@ -1,4 +1,4 @@
-"""Both instruments around a measuring loop: trace windows, opened and closed between steps, and samples of the model."""
+"""The instruments around a measuring loop: trace windows between steps, what is fetched ahead in them, samples of the model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipeline_opt.profiler.pacing import Pacing
 from pipeline_opt.profiler.sampler import ModelSampler
 from pipeline_opt.profiler.stagemap import StageMap
 from pipeline_opt.profiler.trace import Tracer, WindowEvents, read_window
+from pipeline_opt.storage.bridge import Watch
 
 
 class Observer:
@@ -27,6 +28,7 @@ class Observer:
         self.stages = stages
         self.sampler = ModelSampler(stages, clock, self._on_tick)
         self.tracer = Tracer(clock)
+        self.ahead = Watch()
         self.pacing = pacing
         self._clock = clock
         self._origin_s = clock.now()
@@ -41,6 +43,7 @@ class Observer:
         if self.pacing.mode != "off":
             self.tracer.warm_up()
         self.sampler.start()
+        self.ahead.begin()
         self._origin_s = self._clock.now()
         if self.pacing.mode != "off":
             self._open()
@@ -68,10 +71,11 @@ class Observer:
                     self._open()
 
     def stop(self) -> None:
-        """End both instruments; what they saw can be read afterwards."""
+        """End the instruments; what they saw can be read afterwards."""
         with self._window_lock:
             self._close()
         self.sampler.stop()
+        self.ahead.end()
         self.tracer.wait()
 
     def read(self) -> Iterator[WindowEvents]:
@@ -83,7 +87,7 @@ class Observer:
         self.tracer.close()
 
     def discard(self, why: str) -> None:
-        """End both instruments and give up what traces there are."""
+        """End the instruments and give up what traces there are."""
         self.stop()
         self.tracer.close()
         self.tracer.refusal, self.tracer.windows = why, []
@@ -109,12 +113,15 @@ class Observer:
     def _open(self) -> None:
         self._core_begin, self._core_seen = core_times(), {}
         self.tracer.start()
+        if self.tracer.is_open:
+            self.ahead.opened()
         self.pacing.opened(self._clock.now() - self._origin_s)
 
     def _close(self) -> None:
         if not self.tracer.is_open:
             return
         self.tracer.stop()
+        self.ahead.closed(self._clock.now())
         self.pacing.closed()
         self._core_spans.append((self._core_begin, {**self._core_seen, **core_times()}))
 

@@ -103,6 +103,10 @@ class StageMap:
                 self._by_path[path] = known
         return known
 
+    def of_label(self, label: str) -> int | None:
+        """The stage whose events carry a name, the last one of several; None if there is none."""
+        return self._by_label[label][-1] if label in self._by_label else None
+
     def by_kind(self, indices: Iterable[int], kind: str) -> int | None:
         """The first of some stages that has the kind."""
         return next((i for i in indices if self.stages[i].kind == kind), None)

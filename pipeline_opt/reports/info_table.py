@@ -22,6 +22,7 @@ class StageRow(NamedTuple):
     work_s: float | None
     cpu_s: float | None
     overhead_s: float | None
+    ahead_s: float
     work_percent: float | None
     parallelism: int | str | None
     chosen: int | None
@@ -44,6 +45,7 @@ def stage_rows(record: Record) -> tuple[StageRow, ...]:
             work_s=stage.work_s,
             cpu_s=stage.cpu_s,
             overhead_s=stage.overhead_s,
+            ahead_s=stage.ahead_s,
             work_percent=100 * stage.work_s / total if total and stage.work_s is not None else None,
             parallelism=stage.parallelism,
             chosen=stage.parallelism_chosen,

@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline_opt.access import BLOCK_BYTES, Access
 from pipeline_opt.errors import MissingPathError, PipelineOptError, SourceError
+from pipeline_opt.storage.bridge.ahead import Ahead
 from pipeline_opt.storage.bridge.budget import Budget
 from pipeline_opt.storage.bridge.ranges import Ranges
 from pipeline_opt.storage.bridge.threads import on_a_thread
@@ -37,13 +38,17 @@ class Fetching:
         open_file: Opens it; called on the fetching thread, and again after a request hung.
         access: Size of blocks, how many ahead, tries and timeout.
         budget: Bounds the blocks that wait.
+        ahead: Told what is under way and who waits.
     """
 
-    def __init__(self, path: str, open_file: Callable[[], Ranges], access: Access, budget: Budget) -> None:
+    def __init__(
+        self, path: str, open_file: Callable[[], Ranges], access: Access, budget: Budget, ahead: Ahead
+    ) -> None:
         self._path = path
         self._open = open_file
         self._access = access
         self._claim = budget.claim()
+        self._ahead = ahead
         self._size = access.block_bytes or BLOCK_BYTES
         self._tries = 1 + (RETRIES if access.retries is None else access.retries)
         self._changed = threading.Condition()
@@ -75,6 +80,7 @@ class Fetching:
         with self._changed:
             self._run_number += 1
             self._ended = True
+            self._ahead.asks(False)
             left, self._waiting = self._waiting, 0
             self._ready.clear()
             self._changed.notify_all()
@@ -92,10 +98,12 @@ class Fetching:
             if not came():
                 self._wanted = True
                 self._claim.hurry(True)
+                self._ahead.waits(True)
                 self._changed.notify_all()
                 while not self._changed.wait_for(came, timeout_s):
                     hangs += 1
                     self._after_a_hang(hangs, timeout_s)
+                self._ahead.waits(False)
             if not self._ready and self._error is not None:
                 raise self._error
             parts = self._take()
@@ -140,6 +148,7 @@ class Fetching:
         except BaseException as error:  # noqa: BLE001 - raised again where the block is asked for
             self._fail(error if isinstance(error, PipelineOptError) else self._said(error, 1), number)
         finally:
+            self._asks(False, number)
             if file is not None:
                 file.close()
 
@@ -159,10 +168,14 @@ class Fetching:
             return number != self._run_number
 
         ahead = self._size * (self._access.read_ahead - 1)
+        self._asks(False, number)
         with self._changed:
             self._changed.wait_for(lambda: over() or self._wanted or self._waiting <= ahead)
         count = self._size
-        return count if not over() and self._claim.take(count) else 0
+        if over() or not self._claim.take(count):
+            return 0
+        self._asks(True, number)
+        return count
 
     def _hand_over(self, part: bytes, last: bool, number: int) -> bool:
         """Give the reader the next bytes; whether it still wants them from here."""
@@ -212,8 +225,15 @@ class Fetching:
 
     def _pause(self, tried: int, number: int) -> None:
         pause_s = min(_FIRST_PAUSE_S * 2 ** (tried - 1), _LONGEST_PAUSE_S)
+        self._asks(False, number)
         with self._changed:
             self._changed.wait_for(lambda: number != self._run_number, pause_s)
+        self._asks(True, number)
+
+    def _asks(self, asks: bool, number: int) -> None:
+        with self._changed:
+            if number == self._run_number:
+                self._ahead.asks(asks)
 
     def _said(self, error: BaseException, tries: int, at: int | None = None) -> SourceError:
         place = self._at if at is None else at

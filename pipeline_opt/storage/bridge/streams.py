@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from pipeline_opt.access import BLOCK_BYTES, Access
+from pipeline_opt.storage.bridge.ahead import Ahead
 from pipeline_opt.storage.bridge.budget import Budget
 from pipeline_opt.storage.bridge.cutting import Cut
 from pipeline_opt.storage.bridge.fetching import Fetching
@@ -50,8 +51,12 @@ class Bridge:
         self._compression = compression
         self.budget = Budget(access.scratch_bytes)
 
-    def pieces(self, path: bytes | str) -> Iterator[str]:
+    def pieces(self, path: bytes | str, reader: str = "") -> Iterator[str]:
         """Paths of files with whole records, each to be read before the next is asked for.
+
+        Args:
+            path: The file.
+            reader: The name of the stage that reads it, for `Watch`.
 
         Raises:
             MissingPathError: The file is not there.
@@ -60,7 +65,7 @@ class Bridge:
             FormatError: It is no whole number of fixed-length records.
         """
         name = _text(path)
-        fetching = self._fetching(name)
+        fetching = self._fetching(name, reader)
         scratch = Scratch()
         try:
             for piece in self._cut(name, self._decompressed(name, fetching)):
@@ -72,20 +77,25 @@ class Bridge:
             fetching.close()
             scratch.close()
 
-    def whole(self, path: bytes | str) -> bytes:
+    def whole(self, path: bytes | str, reader: str = "") -> bytes:
         """All bytes of a file.
+
+        Args:
+            path: The file.
+            reader: As in `pieces`.
 
         Raises:
             MissingPathError, SourceError: As `pieces`.
         """
-        fetching = self._fetching(_text(path))
+        fetching = self._fetching(_text(path), reader)
         try:
             return b"".join(fetching)
         finally:
             fetching.close()
 
-    def _fetching(self, path: str) -> Fetching:
-        return Fetching(path, partial(open_ranges, path, self._access), self._access, self.budget)
+    def _fetching(self, path: str, reader: str) -> Fetching:
+        opener = partial(open_ranges, path, self._access)
+        return Fetching(path, opener, self._access, self.budget, Ahead(reader))
 
     def _decompressed(self, path: str, blocks: Iterable[bytes]) -> Iterable[bytes]:
         if not self._compression:
