@@ -65,6 +65,16 @@ def test_larger_requests_move_more_on_one_stream(clock: FakeClock) -> None:
     assert rates == sorted(rates)
 
 
+@pytest.mark.parametrize(("stream", "largest"), [(50e6, 4 << 20), (5e6, 1 << 20), (0.2e6, 1 << 18)])
+def test_requests_grow_as_long_as_there_is_room(clock: FakeClock, stream: float, largest: int) -> None:
+    # GIVEN 1.8 s for the sizes of requests, each with 0.2 s to its first byte, and no request to take more than 0.5 s
+    storage = FakeStorage(clock, cold_s=0.2, warm_s=0.2, stream=stream, total=4 * stream)
+    found = probed(clock, storage, seconds=8)
+    # THEN those are made that have room, however long the first byte takes, and two always: the rate is from their difference
+    assert found.requests[-1].request_bytes == largest
+    assert found.stream_bytes_per_s == pytest.approx(stream, rel=0.02)
+
+
 def test_small_files_are_measured_in_parts_and_told(clock: FakeClock) -> None:
     found = probed(clock, FakeStorage(clock, size=100_000, count=512, stream=10e6))
     assert found.stream_bytes_per_s == pytest.approx(10e6, rel=0.1)

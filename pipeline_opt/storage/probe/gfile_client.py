@@ -21,6 +21,9 @@ file_io = lazy_module("tensorflow.python.lib.io._pywrap_file_io")
 FEW: Final = 16
 """Entries that are looked at to tell files from folders."""
 
+PART_BYTES: Final = 256 << 10
+"""What is taken of an answer at a time, as tf.data's readers do: as one object, 4 MB cost Python 6 to 8 ms for new memory."""
+
 
 @dataclass
 class GFileConnection:
@@ -44,7 +47,9 @@ class GFileConnection:
                 file._read_buf = file_io.BufferedInputStream(path, count)
             elif offset:
                 file.seek(offset)
-            got = len(file.read(count))
+            got = 0
+            while got < count and (part := file.read(min(PART_BYTES, count - got))):
+                got += len(part)
         self.own_s = max(0.0, time.thread_time() - begun - self.usual_s)
         return got
 

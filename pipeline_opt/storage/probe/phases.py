@@ -22,7 +22,7 @@ SIZES: Final = tuple(1 << power for power in (16, 18, 20, 22, 24))
 
 MOST_REPEATS: Final = 24
 LONGEST_REQUEST: Final = 0.3
-"""Of a phase: a request that would take more is not made."""
+"""Of a phase: a request that would take more, and more than two of the smallest, is not made."""
 
 FEW: Final = 3
 """Samples of a size that are wanted at least."""
@@ -116,10 +116,9 @@ def measure_sizes(
     """
     sizes = ladder(targets.largest) if block is None else ladder(min(targets.largest, within(block)), block)
     phase_s = left_s()
-    for size in list(sizes):
-        # Each step is four times the one before: what that took says whether this one has room.
-        known = [times for times in samples.values() if times]
-        if stopped() or (known and 4 * known[-1][-1] > max(LONGEST_REQUEST * phase_s, 4 * known[0][-1])):
+    for size in sizes:
+        known = [times[-1] for times in samples.values() if times]
+        if stopped() or (len(known) > 1 and next_s(known) > max(LONGEST_REQUEST * phase_s, 2 * known[0])):
             break
         _time_size(connect, targets, requests, samples, size)
     tried = [size for size, times in samples.items() if times]
@@ -130,6 +129,11 @@ def measure_sizes(
             break
         if not _time_size(connect, targets, requests, samples, size) and not stopped():
             break
+
+
+def next_s(known: Sequence[float]) -> float:
+    """What a request of the next size would take: each is four times the one before, and so is what it adds."""
+    return known[-1] + 4 * max(0.0, known[-1] - known[-2])
 
 
 def _time_size(
