@@ -197,6 +197,13 @@ class TestAdvice:
         read = StageRecord("tfrecords", "tfrecords", "extract", work_s=4.0, cpu_s=3.0)
         (text,) = advise(case("extract", read))
         assert text.startswith("The 16 files are read one after another, and reading took 4 s: interleave(")
+        lazy = StageRecord("interleave", "interleave", "extract", work_s=4.0, parallelism="auto", parallelism_chosen=1)
+        (text,) = advise(case("extract", lazy))
+        assert text == (
+            "AUTOTUNE left interleave at one call at a time, and reading took 4 s: set num_parallel_calls and "
+            "cycle_length; pipeline-opt probe says to what."
+        )
+        assert advise(case("extract", replace(lazy, parallelism_chosen=4))) == ()
         assert advise(case("extract", read, source=SourceInfo("one", "file", 1, 10))) == ()
         assert advise(case("extract", read, source=SourceInfo("unknown", "gs"))) == ()
         parallel = replace(read, kind="interleave", parallelism="auto")

@@ -52,9 +52,15 @@ def _python_lock(case: Case) -> str | None:
 
 def _sequential_reading(case: Case) -> str | None:
     files, work = case.record.source.files, case.figures.phases["extract"].work_s
-    parallel = any(s.kind == "interleave" and _is_parallel(s) for s in case.record.stages)
-    if case.cause != "extract" or parallel or not files or files < 2 or not work:
+    interleaves = [s for s in case.record.stages if s.kind == "interleave"]
+    if case.cause != "extract" or any(map(_is_parallel, interleaves)) or not files or files < 2 or not work:
         return None
+    for stage in interleaves:
+        if stage.parallelism == "auto":
+            return (
+                f"AUTOTUNE left {stage.name} at one call at a time, and reading took {units.seconds(work)}: "
+                "set num_parallel_calls and cycle_length; pipeline-opt probe says to what."
+            )
     return (
         f"The {files:,} files are read one after another, and reading took {units.seconds(work)}: "
         "interleave(num_parallel_calls=AUTO) reads several at a time."
