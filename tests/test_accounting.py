@@ -11,7 +11,7 @@ import pytest
 from fakes import ENVIRONMENT, intervals, record
 
 from pipeline_opt.accounting import Account, account
-from pipeline_opt.record import ConsumerInfo, Epochs, Intervals, Record, StageRecord, Steps, Window
+from pipeline_opt.record import ConsumerInfo, Epochs, Intervals, Record, Steps, Window
 
 EXTRACT, TRANSFORM = 0, 1
 READER, MAP = 0, 1
@@ -318,15 +318,6 @@ def test_windows_over_a_part_are_scaled_by_steps() -> None:
     assert it.stalls == pytest.approx(account(whole).stalls)
     assert it.traced_share == pytest.approx(0.3)
     assert it.notes == ("Extract and transform times are scaled from trace windows that cover 30.0% of the run.",)
-
-
-def test_what_was_fetched_ahead_is_told_where_it_is_much() -> None:
-    stages = (StageRecord("interleave", "interleave", "extract", ahead_s=2.0), StageRecord("map", "map", "transform"))
-    assert account(replace(naive(), stages=stages)).notes == (
-        "Of extract, 25% was fetched ahead (interleave): storage was at work, and no reader waited for it.",
-    )
-    little = replace(stages[0], ahead_s=0.07)
-    assert account(replace(naive(), stages=(little, stages[1]))).notes == ()
 
 
 def rows_of(it: Record) -> list[tuple[float, float, int, int, int]]:

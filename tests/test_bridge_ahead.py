@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from fakes import naive
 from hypothesis import given
 from hypothesis import strategies as st
 from remote_files import remote_store
 
 from pipeline_opt.access import Access
+from pipeline_opt.accounting import account
+from pipeline_opt.record import StageRecord
 from pipeline_opt.storage.bridge.ahead import Ahead, AheadSpan, Watch
 from pipeline_opt.storage.bridge.budget import Budget
 from pipeline_opt.storage.bridge.fetching import Fetching
@@ -142,3 +146,18 @@ def test_what_a_reader_waits_for_is_not_ahead_and_what_it_does_not_is(read_ahead
         assert len(b"".join(blocks)) == 20_000
     # THEN the second, under way meanwhile, is ahead, if it was asked for before the reader came back
     assert sum(end - start for start, end in times(watch)) == (3.0 if read_ahead else 0.0)
+
+
+def test_it_is_told_where_it_is_much_of_extract() -> None:
+    run = naive()
+    extract_s = account(run).phases["extract"].work_s
+    assert extract_s is not None
+
+    def notes(share: float) -> tuple[str, ...]:
+        reader = StageRecord("interleave", "interleave", "extract", ahead_s=share * extract_s)
+        return account(replace(run, stages=(reader, StageRecord("map", "map", "transform")))).notes
+
+    assert notes(0.25) == (
+        "Of extract, 25% was fetched ahead (interleave): storage was at work, and no reader waited for it.",
+    )
+    assert notes(0.009) == ()
