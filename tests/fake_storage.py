@@ -50,6 +50,7 @@ class FakeStorage:
     block_bytes: int | None = None
     cold_reason = ""
     warm_reason = ""
+    remembered_s = 0.0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The emulator's parts, without a server: listing, ranges, pacing, draws, folders as buckets."""
+"""The emulator's parts, without a server: listing, ranges, the journal, folders as buckets."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_opt.storage.emulator.conditions import Conditions
 from pipeline_opt.storage.emulator.contents import parse_range
 from pipeline_opt.storage.emulator.environment import Environment, variables
 from pipeline_opt.storage.emulator.journal import Exchange, Journal, waited
 from pipeline_opt.storage.emulator.objects import Bucket
-from pipeline_opt.storage.emulator.pacing import FREE_BYTES, LEAST_BYTES, MOST_BYTES, Meter, Pace
 from pipeline_opt.storage.emulator.pages import page
 from pipeline_opt.storage.emulator.refusals import RefusalError
 from pipeline_opt.storage.emulator.resources import parse_fields, select
 from pipeline_opt.storage.emulator.tree import Tree
-from pipeline_opt.storage.shape import Fault, Shape
 
 NAMES = st.lists(st.text("ab/\u20ac\U0010ffff", min_size=1, max_size=6), unique=True, max_size=30)
 
@@ -118,103 +114,6 @@ def test_fields_that_are_none_are_refused(text: str) -> None:
         parse_fields(text)
 
 
-# Pacing, by a clock of our own
-
-
-@pytest.mark.parametrize("rate", [1.0, 1e3, 5e5, 25e6, 1e8, 3e9])
-def test_an_answer_takes_its_bytes_over_the_rate(rate: float) -> None:
-    clock = FakeClock()
-    count = int(rate * 2.5)
-    pace = Pace(Shape(stream_bytes_per_s=rate), Meter(clock), clock)
-    passed = 0
-    for size in pace.pieces(count):
-        passed += size
-        assert size <= MOST_BYTES
-        assert clock.now() == pytest.approx(passed / rate)
-    assert passed == count
-
-
-def test_lateness_does_not_add_up() -> None:
-    clock = FakeClock()
-    pace = Pace(Shape(stream_bytes_per_s=1e6), Meter(clock), clock)
-    for _ in pace.pieces(1_000_000):
-        clock.sleep(0.004)
-    assert clock.now() == pytest.approx(1.004)
-
-
-def test_what_leaves_at_once_is_counted() -> None:
-    clock = FakeClock()
-    pace = Pace(Shape(stream_bytes_per_s=1e6), Meter(clock), clock)
-    pace.count(500_000)
-    list(pace.pieces(500_000))
-    assert clock.now() == pytest.approx(1.0)
-
-
-def test_the_total_rate_is_shared() -> None:
-    clock = FakeClock()
-    meter = Meter(clock)
-    shape = Shape(total_bytes_per_s=1e6)
-    streams = [Pace(shape, meter, clock).pieces(250_000) for _ in range(4)]
-    while streams:
-        streams = [stream for stream in streams if next(stream, None) is not None]
-    assert clock.now() == pytest.approx(1.0)
-
-
-def test_an_idle_storage_saves_nothing_up() -> None:
-    clock = FakeClock()
-    meter = Meter(clock)
-    clock.sleep(100)
-    list(Pace(Shape(total_bytes_per_s=1e6), meter, clock).pieces(1_000_000))
-    assert clock.now() == pytest.approx(101.0)
-
-
-def test_a_late_stream_makes_up_for_a_shared_rate() -> None:
-    clock = FakeClock()
-    for _ in Pace(Shape(total_bytes_per_s=1e6), Meter(clock), clock).pieces(1_000_000):
-        clock.sleep(0.003)
-    assert clock.now() == pytest.approx(1.0, abs=0.007)
-
-
-def test_the_slower_of_both_rates_counts() -> None:
-    clock = FakeClock()
-    shape = Shape(stream_bytes_per_s=2e6, total_bytes_per_s=1e6)
-    list(Pace(shape, Meter(clock), clock).pieces(1_000_000))
-    assert clock.now() == pytest.approx(1.0)
-
-
-def test_no_rate_is_no_wait() -> None:
-    clock = FakeClock()
-    assert list(Pace(Shape(), Meter(clock), clock).pieces(FREE_BYTES + 1)) == [FREE_BYTES, 1]
-    assert clock.now() == 0
-
-
-def test_pieces_are_neither_dust_nor_lumps() -> None:
-    clock = FakeClock()
-    for rate in (1.0, 1e6, 1e9):
-        assert LEAST_BYTES <= Pace(Shape(stream_bytes_per_s=rate), Meter(clock), clock).piece_bytes <= MOST_BYTES
-
-
-# Draws
-
-
-def test_the_same_seed_meets_the_same() -> None:
-    shape = Shape(ttfb_s=0.06, spread_s=0.02, faults=(Fault("503", 0.2), Fault("reset", 0.1)))
-    one, other, third = (Conditions(shape, seed) for seed in (1, 1, 2))
-    drawn = [one.draw() for _ in range(300)]
-    assert drawn == [other.draw() for _ in range(300)]
-    assert drawn != [third.draw() for _ in range(300)]
-    assert all(0.04 <= each.ttfb_s <= 0.08 for each in drawn)
-    assert 30 < sum(each.fault == "503" for each in drawn) < 90
-    assert {each.early for each in drawn if each.fault == "reset"} == {True, False}
-
-
-def test_a_new_shape_holds_from_the_next_request_on() -> None:
-    conditions = Conditions(Shape(ttfb_s=1), 0)
-    assert conditions.draw().ttfb_s == 1
-    conditions.change(Shape(ttfb_s=2))
-    assert conditions.draw().ttfb_s == 2
-
-
 # The journal
 
 
@@ -238,6 +137,14 @@ def test_an_answer_that_is_leaving_is_waited_for() -> None:
     journal.enter(exchange, left=True)
     journal.settle()
     assert entered == [exchange]
+
+
+def test_times_are_noted_as_clients_see_them() -> None:
+    entered: list[Exchange] = []
+    journal = Journal(entered.append, late_s=0.25)
+    journal.enter(Exchange("read", "gs://b/o", None, 1, 200, None, 1.0, 2.0, 3.0), left=False)
+    journal.enter(Exchange("read", "gs://b/o", None, 0, 0, "reset", 1.0, None, 3.0), left=False)
+    assert [(each.start_s, each.first_byte_s, each.end_s) for each in entered] == [(1.0, 2.25, 3.25), (1.0, None, 3.25)]
 
 
 # The environment

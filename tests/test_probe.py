@@ -93,6 +93,15 @@ def test_it_keeps_to_its_seconds_and_bytes(clock: FakeClock) -> None:
     assert any("limit in" in note for note in found.notes)
 
 
+def test_what_a_client_remembers_is_no_stat_of_the_storage(clock: FakeClock) -> None:
+    storage = FakeStorage(clock, stat_s=0.0001)
+    storage.remembered_s = 0.0002
+    found = probed(clock, storage)
+    assert found.stat.median_s is None
+    assert "remembers" in found.stat.reason
+    assert found.bytes == storage.count * storage.size
+
+
 def test_failed_requests_are_counted_and_the_rest_measured(clock: FakeClock) -> None:
     found = probed(clock, FakeStorage(clock, fails=10))
     assert found.cold.median_s == pytest.approx(0.05, rel=0.1)

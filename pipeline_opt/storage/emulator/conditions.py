@@ -31,10 +31,12 @@ class Conditions:
     Args:
         shape: How the storage behaves.
         seed: The same seed and order of requests give the same draws.
+        late_s: How much later clients see what happens here: times to first byte are drawn shorter by that.
     """
 
-    def __init__(self, shape: Shape, seed: int) -> None:
+    def __init__(self, shape: Shape, seed: int, late_s: float = 0.0) -> None:
         self._shape = shape
+        self._late_s = late_s
         self._source = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -47,4 +49,5 @@ class Conditions:
         """What the next request meets."""
         with self._lock:
             shape, source = self._shape, self._source
-            return Drawn(shape, shape.draw_ttfb_s(source), shape.draw_fault(source), source.random() < 0.5)
+            ttfb_s = max(0.0, shape.draw_ttfb_s(source) - self._late_s)
+            return Drawn(shape, ttfb_s, shape.draw_fault(source), source.random() < 0.5)

@@ -108,11 +108,12 @@ class Connection:
             answer = self._answer(request, call, drawn)
             # The time to first byte of an upload counts from its last byte.
             since = site.clock.now() if request.body.received else arrived_s
-            site.clock.sleep_until(since + drawn.ttfb_s)
+            due_s = since + drawn.ttfb_s
             if answer is None:
+                site.clock.sleep_until(due_s)
                 self._break(stream, drawn)
                 return False
-            return self._deliver(request, answer, drawn, delivery)
+            return self._deliver(request, answer, drawn, delivery, due_s)
         finally:
             if answer is not None and answer.media is not None:
                 answer.media.stream.close()
@@ -134,13 +135,14 @@ class Connection:
                 pass
         return answer
 
-    def _deliver(self, request: Request, answer: Answer, drawn: Drawn, delivery: Delivery) -> bool:
+    def _deliver(self, request: Request, answer: Answer, drawn: Drawn, delivery: Delivery, due_s: float) -> bool:
         cut = drawn.fault in ("reset", "truncate")
         keeps = request.keeps and not cut and not request.body.is_held_back
         delivery.send(
             answer,
             drawn.shape,
             self._site.meter,
+            due_s=due_s,
             head_only=request.method == "HEAD",
             keeps=keeps,
             share=0.5 if cut else 1.0,

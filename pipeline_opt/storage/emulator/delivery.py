@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final
 
 from pipeline_opt.clock import Clock
@@ -40,22 +41,32 @@ class Delivery:
         self.left = False
 
     def send(
-        self, answer: Answer, shape: Shape, meter: Meter, *, head_only: bool, keeps: bool, share: float = 1.0
+        self,
+        answer: Answer,
+        shape: Shape,
+        meter: Meter,
+        *,
+        due_s: float,
+        head_only: bool,
+        keeps: bool,
+        share: float = 1.0,
     ) -> None:
-        """Send the header and a share of the content.
+        """Send the header and a share of the content, the first byte when it is due: what it takes is at hand by then.
 
         Raises:
             OSError: The client went away, or the file became shorter while it was read.
         """
-        self.first_byte_s = self._clock.now()
-        pace = Pace(shape, meter, self._clock)
         total = 0 if head_only else int(answer.length * share)
         lead = min(total, FIRST_BYTES)
+        take = _content(answer)
+        first = head_of(answer, keeps=keeps) + bytes(take(lead))
+        self._clock.sleep_until(due_s)
+        self.first_byte_s = self._clock.now()
+        pace = Pace(shape, meter, self._clock)
         pace.count(lead)
-        pieces = self._contents(answer, total, lead, pace)
-        self._pass(head_of(answer, keeps=keeps) + bytes(next(pieces)), lead, last=lead == total)
-        for piece in pieces:
-            self._pass(piece, len(piece), last=self.sent + len(piece) == total)
+        self._pass(first, lead, last=lead == total)
+        for size in pace.pieces(total - lead):
+            self._pass(take(size), size, last=self.sent + size == total)
 
     def _pass(self, data: bytes | memoryview, count: int, *, last: bool) -> None:
         if last:
@@ -64,23 +75,23 @@ class Delivery:
         self._connection.sendall(data)
         self.sent += count
 
-    def _contents(self, answer: Answer, total: int, lead: int, pace: Pace) -> Iterator[memoryview]:
-        """What leaves with the header, then the pieces of the rest, each when it may leave."""
-        if answer.media is None:
-            body = memoryview(answer.body)
-            yield body[:lead]
-            at = lead
-            for size in pace.pieces(total - lead):
-                yield body[at : at + size]
-                at += size
-            return
-        file, at = answer.media.stream.fileno(), answer.media.offset
-        buffer = memoryview(bytearray(min(max(pace.piece_bytes, lead), total)))
-        yield _filled(file, buffer[:lead], at)
-        at += lead
-        for size in pace.pieces(total - lead):
-            yield _filled(file, buffer[:size], at)
-            at += size
+
+def _content(answer: Answer) -> Callable[[int], memoryview]:
+    """Gives the next bytes of the content, as many as it is asked for; they are valid until the next call."""
+    if answer.media is None:
+        body = io.BytesIO(answer.body)
+        return lambda count: memoryview(body.read(count))
+    stream, at, buffer = answer.media.stream.fileno(), answer.media.offset, bytearray()
+
+    def take(count: int) -> memoryview:
+        nonlocal at, buffer
+        if len(buffer) < count:
+            buffer = bytearray(count)
+        piece = _filled(stream, memoryview(buffer)[:count], at)
+        at += count
+        return piece
+
+    return take
 
 
 def reset(connection: socket.socket) -> None:

@@ -24,8 +24,8 @@ class Exchange(NamedTuple):
         status: Of the answer; 0 if there was none.
         fault: What failed on purpose, or None.
         start_s: When the request was there, or the connection that was made for it.
-        first_byte_s: When the first byte of the answer left; None if there was none.
-        end_s: When the last byte had left, or the connection was lost.
+        first_byte_s: When the first byte of the answer had reached the client; None if there was none.
+        end_s: When the last byte had, or the connection was lost.
     """
 
     kind: str
@@ -82,10 +82,12 @@ class Journal:
 
     Args:
         write: Takes an entry; called by one thread at a time.
+        late_s: How much later clients see what happens here.
     """
 
-    def __init__(self, write: Callable[[Exchange], None]) -> None:
+    def __init__(self, write: Callable[[Exchange], None], late_s: float = 0.0) -> None:
         self._write = write
+        self._late_s = late_s
         self._settled = threading.Condition()
         self._leaving = 0
 
@@ -95,9 +97,11 @@ class Journal:
             self._leaving += 1
 
     def enter(self, exchange: Exchange, *, left: bool) -> None:
-        """Add an entry; `left` says whether `leaving` was called for it."""
+        """Add an entry, its times being those of this side; `left` says whether `leaving` was called for it."""
+        first = None if exchange.first_byte_s is None else exchange.first_byte_s + self._late_s
+        seen = exchange._replace(first_byte_s=first, end_s=exchange.end_s + self._late_s)
         with self._settled:
-            self._write(exchange)
+            self._write(seen)
             self._leaving -= left
             self._settled.notify_all()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,8 +29,26 @@ CREDIT_S: Final = 0.05
 """What the shared rate has not moved because an answer's thread woke late may be made up for so long."""
 
 
+SWITCH_S: Final = 1e-3
+"""For how long a thread may compute while others are due: lateness of theirs is seen by clients."""
+
+_SET_TIMER_SLACK: Final = 29
+"""`PR_SET_TIMERSLACK` of Linux' prctl(2)."""
+
+
+def be_punctual() -> None:
+    """Let this thread, and those that it starts from now on, wake as soon as they are due.
+
+    Linux may put off the end of every sleep by 50 us, to wake the processor less often; other systems are left as they are.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).prctl(_SET_TIMER_SLACK, 1, 0, 0, 0)
+
+
 class PatientClock(SystemClock):
-    """The machine's monotonic clock, the same in every process; waiting costs no processor, at 0.1 ms of lateness.
+    """The machine's monotonic clock, the same in every process; waiting costs no processor, at some 0.05 ms of lateness.
 
     Deadlines do not drift, so no lateness adds to another.
     """

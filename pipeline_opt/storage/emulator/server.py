@@ -7,7 +7,6 @@ import os
 import select
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -20,8 +19,9 @@ from pipeline_opt.storage.emulator.certificates import server_context
 from pipeline_opt.storage.emulator.conditions import Conditions
 from pipeline_opt.storage.emulator.connection import Connection, Site
 from pipeline_opt.storage.emulator.journal import Exchange, Journal
+from pipeline_opt.storage.emulator.lateness import lateness
 from pipeline_opt.storage.emulator.objects import Bucket
-from pipeline_opt.storage.emulator.pacing import Meter, PatientClock
+from pipeline_opt.storage.emulator.pacing import Meter, PatientClock, be_punctual
 from pipeline_opt.storage.shape import Fault, Shape
 
 PREFIX: Final = "pipeline-opt-emulate-"
@@ -29,9 +29,6 @@ PREFIX: Final = "pipeline-opt-emulate-"
 
 LOOK_S: Final = 1.0
 """How often it is seen whether the parent is still there, where a process that it forked holds the control socket open."""
-
-SWITCH_S: Final = 1e-3
-"""For how long a thread may compute while others are due: lateness of theirs is seen by clients."""
 
 FULL_S: Final = 0.02
 """Where there are no files or threads left for one more connection, it is looked again so soon."""
@@ -81,7 +78,7 @@ def serve(control: Control) -> None:
     settings = control.hear(None)
     if settings is None:
         return
-    sys.setswitchinterval(SWITCH_S)
+    be_punctual()
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
@@ -96,6 +93,7 @@ def serve(control: Control) -> None:
 
 def _site(settings: dict[str, Any], scratch: Path, control: Control) -> Site:
     clock = PatientClock()
+    late_s = lateness(clock)
     read_only = settings["read_only"]
     buckets = {name: Bucket(name, Path(path), read_only=read_only) for name, path in settings["buckets"].items()}
 
@@ -104,9 +102,9 @@ def _site(settings: dict[str, Any], scratch: Path, control: Control) -> Site:
 
     return Site(
         api=Api(buckets, scratch),
-        conditions=Conditions(shape_from_json(settings["shape"]), settings["seed"]),
+        conditions=Conditions(shape_from_json(settings["shape"]), settings["seed"], late_s),
         meter=Meter(clock),
-        journal=Journal(write),
+        journal=Journal(write, late_s),
         clock=clock,
         tls=server_context(scratch / "ca.pem"),
         upstream=settings["upstream"],

@@ -36,6 +36,7 @@ class Client(Protocol):
         block_bytes: The most that the client asks for in one request; None where it takes what it is told.
         cold_reason: Why there are no times on a new connection; empty if there are.
         warm_reason: The same for a kept connection.
+        remembered_s: A stat that takes less was answered from what the client remembers, and says nothing of the storage.
     """
 
     route: str
@@ -44,6 +45,7 @@ class Client(Protocol):
     block_bytes: int | None
     cold_reason: str
     warm_reason: str
+    remembered_s: float
 
     def list(self, uri: str) -> list[File]:
         """The files that a URI stands for: a file, a folder, a glob."""

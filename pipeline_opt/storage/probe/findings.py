@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Final
 
 from pipeline_opt.storage.measured import Latency, RequestRate, StorageProfile, StreamRate
 from pipeline_opt.storage.probe.budget import Budget
@@ -12,6 +13,7 @@ from pipeline_opt.storage.probe.client import Client, File
 from pipeline_opt.storage.probe.knee import knee_of
 
 LONGEST_ERROR: int = 200
+REMEMBERED: Final = "the client remembers the sizes that it was asked for just before"
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Findings:
             cold=_latency(self.cold, self.client.cold_reason),
             warm=_latency(self.warm, self.client.warm_reason),
             client_s=median(self.own) if any(self.own) else 0.0,
-            stat=_latency(self.stats, ""),
+            stat=_latency(self.stats, REMEMBERED if self.sized else ""),
             listing_s=self.listing_s,
             files=self.files,
             bytes=self.bytes,

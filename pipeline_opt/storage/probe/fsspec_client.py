@@ -36,6 +36,7 @@ class FsspecClient:
     block_bytes: int | None = None
     cold_reason = ""
     warm_reason = ""
+    remembered_s = 0.0
 
     def __init__(self, uri: str, access: Access) -> None:
         self._uri = uri

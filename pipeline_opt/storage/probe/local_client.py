@@ -45,6 +45,7 @@ class LocalClient:
     tail_only = False
     block_bytes: int | None = None
     warm_reason = ""
+    remembered_s = 0.0
 
     def __init__(self) -> None:
         self.name = f"local files, {platform.system()} {platform.release()}"

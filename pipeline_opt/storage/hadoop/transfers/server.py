@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 from typing import Any
 
 from pipeline_opt.storage.emulator.conditions import Conditions
 from pipeline_opt.storage.emulator.journal import Exchange, Journal
-from pipeline_opt.storage.emulator.pacing import Meter, PatientClock
-from pipeline_opt.storage.emulator.server import SWITCH_S, Control, accept, obey, shape_from_json
+from pipeline_opt.storage.emulator.lateness import lateness
+from pipeline_opt.storage.emulator.pacing import Meter, PatientClock, be_punctual
+from pipeline_opt.storage.emulator.server import Control, accept, obey, shape_from_json
 from pipeline_opt.storage.hadoop.transfers.relay import Relay, Site
 
 
@@ -19,7 +19,7 @@ def serve(control: Control) -> None:
     settings = control.hear(None)
     if settings is None:
         return
-    sys.setswitchinterval(SWITCH_S)
+    be_punctual()
     with socket.create_server((settings["host"], settings["port"]), backlog=1024) as listener:
         site = _site(settings, control)
         serving = (listener, lambda client: Relay(client, site).serve)
@@ -30,6 +30,7 @@ def serve(control: Control) -> None:
 
 def _site(settings: dict[str, Any], control: Control) -> Site:
     clock = PatientClock()
+    late_s = lateness(clock)
 
     def write(exchange: Exchange) -> None:
         control.tell(exchange=exchange)
@@ -37,8 +38,8 @@ def _site(settings: dict[str, Any], control: Control) -> Site:
     return Site(
         behind=(settings["behind"], settings["port"]),
         uri=settings["uri"],
-        conditions=Conditions(shape_from_json(settings["shape"]), settings["seed"]),
+        conditions=Conditions(shape_from_json(settings["shape"]), settings["seed"], late_s),
         meter=Meter(clock),
-        journal=Journal(write),
+        journal=Journal(write, late_s),
         clock=clock,
     )
