@@ -65,6 +65,29 @@ def test_emulated_storage_is_found_out(folder: Path, tmp_path: Path, monkeypatch
     assert not open_cases, seen
 
 
+TWICE = """
+import json, sys
+from pathlib import Path
+from pipeline_opt.storage.emulator import Emulation
+from pipeline_opt.storage.probe.measure import probe
+from pipeline_opt.storage.shape import Shape
+
+with Emulation({"probed": Path(sys.argv[1])}, Shape(ttfb_s=0.005)):
+    found = [probe("gs://probed", via="tf", seconds=1, streams=1).to_json() for _ in range(2)]
+Path(sys.argv[2]).write_text(json.dumps(found))
+"""
+
+
+@pytest.mark.tf
+def test_sizes_that_tensorflow_remembers_say_nothing(folder: Path, tmp_path: Path) -> None:
+    done = run_python("-c", TWICE, str(folder), str(tmp_path / "found.json"), folder=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = json.loads((tmp_path / "found.json").read_text())
+    assert min(first["stat"]["samples"]) >= 0.004
+    assert second["stat"]["samples"] == []
+    assert "remembers" in second["stat"]["reason"]
+
+
 HDFS_SCRIPT = """
 import json, sys
 from pathlib import Path

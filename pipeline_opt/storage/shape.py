@@ -34,7 +34,8 @@ class Shape:
     """What a client of the emulated storage meets.
 
     Attributes:
-        ttfb_s: Seconds from a request, or from the connection that is made for it, to the first byte of the answer.
+        ttfb_s: Seconds from a request, or from the connection that is made for it, to the first byte of the answer, as the
+            client sees it.
         spread_s: Times are drawn evenly from `ttfb_s - spread_s` to `ttfb_s + spread_s`.
         samples: Measured times to draw from instead, where they are known.
         stream_bytes_per_s: What one answer moves; None: as fast as it goes.

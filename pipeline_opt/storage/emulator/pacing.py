@@ -28,7 +28,6 @@ SHARED_PIECE_S: Final = 0.005
 CREDIT_S: Final = 0.05
 """What the shared rate has not moved because an answer's thread woke late may be made up for so long."""
 
-
 SWITCH_S: Final = 1e-3
 """For how long a thread may compute while others are due: lateness of theirs is seen by clients."""
 
