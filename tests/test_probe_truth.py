@@ -14,6 +14,7 @@ from hdfs import needed, routes
 
 from pipeline_opt.storage.hadoop import HdfsEmulation
 from pipeline_opt.storage.hadoop.libhdfs import libhdfs_home
+from pipeline_opt.storage.probe import knee
 from pipeline_opt.storage.shape import Shape
 
 CASES = tuple((ttfb, rate) for ttfb in (0.005, 0.05, 0.2) for rate in (5e6, 50e6))
@@ -137,10 +138,11 @@ def holds(case: tuple[float, float], profile: dict[str, Any], also_s: float = 0.
     samples = profile["cold"]["samples"]
     median = samples[len(samples) // 2]
     near = abs(median - ttfb) <= 0.1 * ttfb + also_s and abs(profile["stream_bytes_per_s"] - rate) <= 0.1 * rate
-    reaching = 4 * rate / profile["streams"][0]["bytes_per_s"]
-    step = 2 ** round(math.log2(reaching))
-    # Where the time to first byte is most of a request, sixteen streams may not reach what all can move.
-    return bool(near and reaching / 2 <= (profile["knee"] or 16) <= 2 * step)
+    # The knee is at 90 % of the most, by definition, and numbers of streams that are tried are powers of two.
+    reaching = knee.ENOUGH * 4 * rate / profile["streams"][0]["bytes_per_s"]
+    right = 2 ** math.ceil(math.log2(reaching))
+    # Streams in step wait for first bytes together, so that eight may not reach what more can move: no knee is one above.
+    return bool(near and right / 2 <= (profile["knee"] or 16) <= 2 * right)
 
 
 def summary(case: tuple[float, float], profile: dict[str, Any]) -> str:
