@@ -94,7 +94,15 @@ def _pass_on(child: int, number: int) -> None:
     """Give the program a signal, unless it ends of one that it has got itself."""
     end = time.monotonic() + GRACE_S
     while time.monotonic() < end:
-        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if _has_ended(child):
             return
         time.sleep(GRACE_S / 10)
     os.kill(child, number)
+
+
+def _has_ended(child: int) -> bool:
+    """Whether a child has; also where it was waited for already, just before the signal was handled."""
+    try:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
