@@ -46,6 +46,7 @@ BUCKET = StorageProfile(
     "now",
     cold=Latency((0.05, 0.06, 0.2)),
     warm=Latency((), "a connection for every request"),
+    stat=Latency((), "remembered"),
     files=4,
     bytes=4_000_000,
     stream_bytes_per_s=20e6,
@@ -151,6 +152,7 @@ def test_rows_and_the_terminal() -> None:
         "20 MB/s",
         "2 streams",
         "no warm times: a connection",
+        "no stat times: remembered",
         "every request failed",
     ):
         assert said in text, said

@@ -51,7 +51,7 @@ def _cells(row: ProbeRow) -> dict[str, str]:
 
 
 def _notes(profile: StorageProfile) -> tuple[str, ...]:
-    latencies = (("cold", profile.cold), ("warm", profile.warm))
+    latencies = (("cold", profile.cold), ("warm", profile.warm), ("stat", profile.stat))
     reasons = [f"no {kind} times: {latency.reason}" for kind, latency in latencies if latency.reason]
     beyond = ["the knee was not reached"] if profile.streams and profile.knee is None else []
     return (*reasons, *beyond, *profile.notes)
