@@ -12,7 +12,7 @@ from pipeline_opt.storage.probe.budget import Budget
 from pipeline_opt.storage.probe.client import Client, File
 from pipeline_opt.storage.probe.knee import knee_of
 
-LONGEST_ERROR: int = 200
+LONGEST_ERROR: Final = 200
 REMEMBERED: Final = "the client remembers the sizes that it was asked for just before"
 
 
