@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, field
 
 from fake_clock import FakeClock
 
+from pipeline_opt.storage.probe import knee
 from pipeline_opt.storage.probe.client import Connection, File
 
 PIECE = 256 << 10
+
+
+def right_knee(one: float, total: float) -> int:
+    """The knee by its definition, from what one stream moves and all together can: numbers that are tried are powers of two."""
+    return 1 << math.ceil(math.log2(knee.ENOUGH * total / one))
 
 
 @dataclass

@@ -200,21 +200,20 @@ class _Probing:
 
     def _streams(self, targets: Targets, streams: int) -> None:
         found = self.findings
-        ttfb = found.warm or found.cold
-        size = scaling.request_bytes(
-            targets, self.client.block_bytes, median(ttfb) if ttfb else 0.0, found.stream_bytes_per_s, self.budget
-        )
-        scaling.measure_scaling(
+        ttfb, rate = median(found.warm or found.cold or (0.0,)), found.stream_bytes_per_s
+        size = scaling.request_bytes(targets, self.client.block_bytes, ttfb, rate, self.budget)
+        alone_s = ttfb + (size / rate if rate else 0.0)
+        scaling.Scaling(
             self.client.warm,
             targets,
-            streams,
             size,
+            alone_s,
             self.clock,
             self.budget,
             found,
             self.limit_s,
-            lambda level: self._watch(f"streams: {level}")(),
-        )
+            lambda count: self._tell(f"streams: {count}"),
+        ).measure(streams)
 
     def _phase(self, title: str, share: float, job: Callable[[Callable[[], bool]], object]) -> None:
         try:

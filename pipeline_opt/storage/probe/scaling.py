@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import Final, NamedTuple
 
 from pipeline_opt.clock import Clock
@@ -25,23 +27,27 @@ PAUSE_S: Final = 0.05
 REQUEST_S: Final = 0.2
 """About how long the transfer of one request is to take: then windows of some seconds hold several."""
 
-PASSES: Final = 3
+AGAIN: Final = 2
+"""So many more windows for each number of streams, in the time that is left: next is what was measured for the shortest time."""
 
 WINDOW_PART: Final = 3
 """A window may read this part of the bytes that are left: fewer streams come first, and need more time than bytes."""
 
-REQUESTING: Final = 0.75
-"""The share of a window's time in which requests begin."""
+LEAST_REQUESTS: Final = 3
+"""But so many requests of each stream: the first does not count."""
 
-LEAST_S: Final = 0.6
-ROUNDS: Final = 3
-"""A window is to hold so many requests of each stream, and so many seconds, if it need not be longer for that than
-`MOST_LONGER` times its share of what is left; what it need not have is for going over all of them again."""
+LEAST_SHARE: Final = 0.03
+ROUNDS: Final = 1.5
+"""Requests begin for this share of the probe's seconds, and until each stream is expected to have made so many."""
 
-MOST_LONGER: Final = 1.6
+DRAINED: Final = 1.33
+"""Of that time: with what the requests take that are under way then."""
 
-LEAST_WINDOW: Final = 0.25
-"""Of the time in which requests began: a shorter window holds too little."""
+MOST_LONGER: Final = 3.0
+"""So many times as long as expected a window may become, until `ENOUGH_STREAMS` have a whole request that counts."""
+
+ENOUGH_STREAMS: Final = 0.75
+"""Of the streams: where fewer have one, they do not speak for all."""
 
 
 class Done(NamedTuple):
@@ -73,72 +79,126 @@ def request_bytes(targets: Targets, block: int | None, ttfb_s: float, rate: floa
         budget: What is left of it bounds the request: some hundred are needed.
     """
     timely = int((rate or 1e7) * max(REQUEST_S, ttfb_s))
-    affordable = budget.left_bytes // 256
+    affordable = budget.left_bytes // 512
     most = targets.typical if block is None else min(targets.typical, within(block))
     return max(1, min(most, max(65536, min(timely, affordable))))
 
 
-def measure_scaling(
-    connect: Callable[[], Connection],
-    targets: Targets,
-    most: int,
-    size: int,
-    clock: Clock,
-    budget: Budget,
-    findings: Findings,
-    limit_s: float,
-    watch: Callable[[int], object] | None = None,
-) -> None:
-    """Fill `findings.streams`: up to the number of streams from which two doublings gave nothing, then again.
+@dataclass(frozen=True)
+class Scaling:
+    """Windows with more and more streams; `findings.streams` gets what they moved.
 
-    Raises:
-        HangError: Requests did not end.
+    Args:
+        connect: Makes a stream's connection.
+        targets: What is read.
+        size: Bytes of a request.
+        alone_s: About what one takes where there is no other stream.
+        clock: Where time comes from.
+        budget: Seconds and bytes that are left.
+        findings: Get the rates, errors, and why numbers of streams are missing.
+        limit_s: How long a request may take to end once no more begin.
+        watch: Called some times a second with the number of streams.
     """
-    tried: list[int] = []
-    wanted: Sequence[int] = levels(most)
-    for number in range(PASSES):
-        for place, count in enumerate(wanted):
-            if budget.left_s <= 0 or budget.left_bytes < size * count:
-                reason = f"streams above {max(tried, default=0)}: the limit in seconds or bytes was reached"
-                if number == 0:
-                    findings.note("streams", reason)
-                return
-            share = MOST_LONGER * budget.left_s / (len(wanted) - place)
-            useful = max(LEAST_S, ROUNDS * _round_s(findings.streams.values(), count)) / REQUESTING
-            if number > 0 and budget.left_s < useful:
-                return
-            share = min(budget.left_s, share, useful) if findings.streams else min(budget.left_s, share / MOST_LONGER)
-            measured = _window(
-                [connect() for _ in range(count)],
-                targets,
-                size,
-                clock,
-                budget,
-                findings,
-                share,
-                limit_s,
-                partial(watch, count) if watch else None,
-            )
-            if measured is None:
-                continue
-            findings.streams[count] = together(findings.streams.get(count), measured)
-            tried.append(count)
-            if number == 0 and is_flat(tuple(findings.streams.values())):
+
+    connect: Callable[[], Connection]
+    targets: Targets
+    size: int
+    alone_s: float
+    clock: Clock
+    budget: Budget
+    findings: Findings
+    limit_s: float
+    watch: Callable[[int], object] = lambda _streams: None
+
+    def measure(self, most: int) -> None:
+        """Up to the number of streams from which two doublings gave nothing, then again.
+
+        Raises:
+            HangError: Requests did not end.
+        """
+        found = self.findings.streams
+        for count in levels(most):
+            if not self._add(count) or is_flat(tuple(found.values())):
                 break
-        wanted = tuple(findings.streams)
-        if not wanted:
-            return
+        last = max(found, default=0)
+        if last < most and not is_flat(tuple(found.values())):
+            self.findings.note("streams", f"streams above {last}: the limit in seconds or bytes was reached")
+        for _ in range(AGAIN * len(found)):
+            if not self._add(min(found, key=lambda count: found[count].seconds)):
+                return
 
+    def _add(self, count: int) -> bool:
+        """Another window with so many streams, if it fits into what is left."""
+        found = self.findings.streams
+        asking_s = max(LEAST_SHARE * self.budget.seconds, ROUNDS * self._round_s(count))
+        if found and not self._fits(count, asking_s):
+            return False
+        done, errors = self._window(count, asking_s)
+        rate = window_rate(done, errors) or (None if found else whole_rate(done, errors))
+        if rate is not None:
+            found[count] = together(found.get(count), rate)
+        elif found and count not in found:
+            self.findings.note(f"streams {count}", f"{count} streams: too few of their requests came through")
+        return True
 
-def _round_s(known: Iterable[StreamRate], count: int) -> float:
-    """About what a request takes with so many streams, if they gain what the last ones did."""
-    ordered = sorted((rate for rate in known if rate.streams <= count), key=lambda rate: rate.streams)
-    last = ordered[-1] if ordered else None
-    if last is None or not last.bytes or not last.requests:
-        return 0.0
-    more = max(1.0, count / last.streams)
-    gain = last.bytes_per_s / ordered[-2].bytes_per_s if len(ordered) > 1 and ordered[-2].bytes_per_s else more
-    return count * last.bytes / last.requests / (last.bytes_per_s * min(more, max(1.0, gain)))
+    def _round_s(self, count: int) -> float:
+        """About what a request takes with so many streams, if they gain what the last ones did."""
+        known = sorted(
+            (rate for rate in self.findings.streams.values() if rate.streams <= count), key=lambda rate: rate.streams
+        )
+        if not known or not known[-1].bytes_per_s:
+            return self.alone_s
+        more = count / known[-1].streams
+        gain = known[-1].bytes_per_s / known[-2].bytes_per_s if len(known) > 1 and known[-2].bytes_per_s else more
+        return count * self.size / (known[-1].bytes_per_s * min(more, max(1.0, gain)))
+
+    def _fits(self, count: int, asking_s: float) -> bool:
+        return self.budget.left_s >= DRAINED * asking_s and self.budget.left_bytes >= self._least_bytes(count)
+
+    def _least_bytes(self, count: int) -> int:
+        return LEAST_REQUESTS * self.size * count
+
+    def _window(self, count: int, asking_s: float) -> tuple[list[list[Done]], int]:
+        """The requests of each stream, and how many failed."""
+        done: list[list[Done]] = [[] for _ in range(count)]
+        begun = self.clock.now()
+        bytes_left = [max(self.budget.left_bytes // WINDOW_PART, self._least_bytes(count))]
+        lock = threading.Lock()
+        failed = [0]
+
+        def enough() -> bool:
+            if self.clock.now() < begun + asking_s:
+                return False
+            return sum(len(each) > 1 for each in done) >= ENOUGH_STREAMS * count
+
+        def stream(connection: Connection, first: int, mine: list[Done], stopped: Callable[[], bool]) -> None:
+            failures, wanted = 0, first
+            while not stopped() and not enough() and failures < MOST_FAILED:
+                part = self.targets.draw(wanted, whole=False)
+                with lock:
+                    bytes_left[0] -= part.length
+                    if bytes_left[0] < 0 or not self.budget.take(part.length):
+                        return
+                asked = self.clock.now()
+                try:
+                    got = connection.read(*part)
+                except Exception as error:  # noqa: BLE001 - each client has errors of its own
+                    self.findings.failed(error)
+                    failures += 1
+                    with lock:
+                        failed[0] += 1
+                    self.clock.sleep_until(self.clock.now() + PAUSE_S)
+                    continue
+                failures, wanted = 0, self.size
+                mine.append(Done(asked, self.clock.now(), got))
+
+        jobs = [
+            partial(stream, self.connect(), first, mine)
+            for first, mine in zip(first_sizes(self.size, count), done, strict=True)
+        ]
+        until = begun + min(MOST_LONGER * asking_s, self.budget.left_s)
+        run_together(jobs, self.clock, until, self.limit_s, partial(self.watch, count))
+        return done, failed[0]
 
 
 def together(first: StreamRate | None, second: StreamRate) -> StreamRate:
@@ -150,76 +210,63 @@ def together(first: StreamRate | None, second: StreamRate) -> StreamRate:
     return StreamRate(first.streams, moved / seconds, seconds, moved, errors, requests)
 
 
-def _window(
-    connections: Sequence[Connection],
-    targets: Targets,
-    size: int,
-    clock: Clock,
-    budget: Budget,
-    findings: Findings,
-    seconds: float,
-    limit_s: float,
-    watch: Callable[[], object] | None,
-) -> StreamRate | None:
-    done: list[list[Done]] = [[] for _ in connections]
-    begun = clock.now()
-    bytes_left = [budget.left_bytes // WINDOW_PART]
-    lock = threading.Lock()
-    failed = [0]
+def first_sizes(size: int, streams: int) -> list[int]:
+    """What each stream asks for first: other sizes, as streams that began together would wait for first bytes together.
 
-    def stream(connection: Connection, mine: list[Done], stopped: Callable[[], bool]) -> None:
-        failures = 0
-        while not stopped() and failures < MOST_FAILED:
-            part = targets.draw(size, whole=False)
-            with lock:
-                bytes_left[0] -= part.length
-                if bytes_left[0] < 0 or not budget.take(part.length):
-                    return
-            asked = clock.now()
-            try:
-                got = connection.read(*part)
-            except Exception as error:  # noqa: BLE001 - each client has errors of its own
-                findings.failed(error)
-                failures += 1
-                with lock:
-                    failed[0] += 1
-                clock.sleep_until(clock.now() + PAUSE_S)
-                continue
-            failures = 0
-            mine.append(Done(asked, clock.now(), got))
-
-    jobs = [partial(stream, connection, mine) for connection, mine in zip(connections, done, strict=True)]
-    # Requests that are under way then still end: they take their time out of the share.
-    run_together(jobs, clock, begun + REQUESTING * seconds, limit_s, watch)
-    return window_rate(done, failed[0])
+    >>> first_sizes(100, 4)
+    [25, 50, 75, 100]
+    """
+    return [max(1, size * place // streams) for place in range(1, streams + 1)]
 
 
 def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate | None:
     """What was moved while every stream was at work, requests that reach out of that window by their share.
 
     The window begins when the slowest stream has its first request behind it and ends when the first stream ends: neither
-    the start of all at once nor stragglers count. Where streams made too few requests for that, all of the time counts.
+    the start of all at once counts nor stragglers.
 
     Args:
         done: The requests of each stream.
         errors: How many failed.
+
+    Returns:
+        None where fewer than `ENOUGH_STREAMS` had a second request end in time.
     """
     working = [requests for requests in done if requests]
-    if not working:
+    start, end = (
+        max((each[0].ended_s for each in working), default=0.0),
+        min((each[-1].ended_s for each in working), default=0.0),
+    )
+    whole = [[request.ended_s - request.begun_s for request in each[1:] if request.ended_s <= end] for each in working]
+    if end <= start or sum(map(bool, whole)) < ENOUGH_STREAMS * len(working):
         return None
-    begun, ended = min(each[0].begun_s for each in working), max(each[-1].ended_s for each in working)
-    start, end = max(each[0].ended_s for each in working), min(each[-1].ended_s for each in working)
-    if end <= start or end - start < LEAST_WINDOW * (max(each[-1].begun_s for each in working) - begun):
-        start, end = begun, ended
-    if end <= start:
-        return None
-    parts = [(request, _overlap(request, start, end)) for requests in working for request in requests]
+    usual_s = fmean(took for each in whole for took in each)
+    parts = [(request, _part(request, start, end, usual_s)) for each in working for request in each]
     moved = sum(request.bytes * part for request, part in parts)
-    return StreamRate(len(done), moved / (end - start), end - start, int(moved), errors, sum(p > 0 for _, p in parts))
+    return StreamRate(
+        len(done), moved / (end - start), end - start, int(moved), errors, sum(part > 0 for _, part in parts)
+    )
 
 
-def _overlap(request: Done, start_s: float, end_s: float) -> float:
-    """The share of a request's time that lies in a window, 0 to 1."""
-    took = request.ended_s - request.begun_s
-    inside = min(request.ended_s, end_s) - max(request.begun_s, start_s)
-    return max(0.0, min(1.0, inside / took)) if took > 0 else float(start_s <= request.begun_s < end_s)
+def _part(request: Done, start_s: float, end_s: float, usual_s: float) -> float:
+    """The share of a request's bytes that came within a window, 0 to 1.
+
+    Past the window other streams have ended, and what is under way gets faster: it is taken to need as long as others did.
+    """
+    took_s = request.ended_s - request.begun_s
+    if request.ended_s > end_s:
+        took_s = max(took_s, usual_s)
+    inside_s = min(request.ended_s, end_s) - max(request.begun_s, start_s)
+    return max(0.0, inside_s) / took_s if took_s > 0 else float(start_s <= request.begun_s < end_s)
+
+
+def whole_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate | None:
+    """What was moved from the first request's begin to the last one's end; None if nothing was."""
+    requests = [request for each in done for request in each]
+    seconds = max((each.ended_s for each in requests), default=0.0) - min(
+        (each.begun_s for each in requests), default=0.0
+    )
+    if not seconds:
+        return None
+    moved = sum(request.bytes for request in requests)
+    return StreamRate(len(done), moved / seconds, seconds, moved, errors, len(requests))
