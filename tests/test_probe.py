@@ -269,6 +269,9 @@ def test_a_rate_that_is_lost_in_noise_is_none() -> None:
     assert phases.stream_rate({1000: [0.1, 0.1], 101_000: [0.2, 0.2]}) == pytest.approx(1e6)
     assert phases.stream_rate({1000: [0.05, 0.1, 0.2], 2000: [0.06, 0.11, 0.19]}) is None
     assert phases.stream_rate({1000: [0.1]}) is None
+    once = {1000: [0.1], 101_000: [0.2]}
+    assert phases.stream_rate(once, [0.099, 0.1, 0.101]) == pytest.approx(1e6)
+    assert phases.stream_rate(once, [0.05, 0.1, 0.15]) is None, "two requests say nothing where times spread that much"
 
 
 # ---- the file ----------------------------------------------------------------------------------------------------------

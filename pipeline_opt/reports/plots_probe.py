@@ -25,6 +25,17 @@ UNDER: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad":
 ROW_PT: Final = 11
 """Between labels below each other, points."""
 
+NEAR_EDGE: Final = 0.35
+"""Of a panel's width: a label that is centred there may reach over the edge."""
+
+Dashes = tuple[float, tuple[float, ...]]
+
+KINDS: Final[dict[str, tuple[Dashes, str]]] = {
+    "cold": ((0, ()), "cold: a new connection"),
+    "warm": ((0, (1.5, 1.2)), "warm: a kept one"),
+}
+"""How times to first byte are drawn, and what that says."""
+
 PANELS: Final = ((0.065, 0.37), (0.445, 0.69), (0.765, 0.975))
 """Left and right edges, in shares of the width."""
 
@@ -76,10 +87,10 @@ def _draw_streams(axes: Axes, series: Sequence[ProbeSeries]) -> str:
     for each in drawn:
         axes.plot(each.streams, each.ideal, color=each.color, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.plot(each.streams, each.rates, color=each.color, linewidth=1.8, marker="o", markersize=3.5)
-    _mark_knees(axes, [each for each in drawn if each.knee in each.streams])
     counts = sorted({count for each in drawn for count in each.streams})
     axes.set_xticks(counts, [f"{count}" for count in counts])
     axes.set_ylim(least / 1.6, most * 2.2)
+    _mark_knees(axes, [each for each in drawn if each.knee in each.streams])
     _sizes(axes.yaxis, least / 1.6, most * 2.2, "/s")
     return ""
 
@@ -98,7 +109,10 @@ def _mark_knees(axes: Axes, series: Sequence[ProbeSeries]) -> None:
             markeredgewidth=1.8,
         )
         slower = f", slower from {each.slower} on" if each.slower else ""
-        axes.annotate(f"knee {each.knee}{slower}", (each.knee or 1, rate), (0, 9), textcoords="offset points", ha="center",
+        left, right = axes.get_xlim()
+        place = math.log((each.knee or 1) / left) / math.log(right / left)
+        side = "left" if place < NEAR_EDGE else "right" if place > 1 - NEAR_EDGE else "center"
+        axes.annotate(f"knee {each.knee}{slower}", (each.knee or 1, rate), (0, 9), textcoords="offset points", ha=side,
                       fontsize=7.5, color=each.color, fontweight="bold", bbox=UNDER)  # fmt: skip
 
 
@@ -108,7 +122,7 @@ def _draw_latency(axes: Axes, series: Sequence[ProbeSeries]) -> str:
         return "not measured"
     axes.set_xscale("log")
     for each, line in lines:
-        style = "-" if line.kind == "cold" else (0, (1.5, 1.2))
+        style, _ = KINDS[line.kind]
         seconds = [max(value, SHORTEST_S) for value in line.seconds]
         axes.step(
             seconds,
@@ -180,8 +194,12 @@ def _legend(figure: Figure, series: Sequence[ProbeSeries], rows: int) -> None:
         Line2D([], [], color=each.color, linewidth=3, label=shortened(each.name, LONGEST_NAME)) for each in series
     ]
     handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="if streams did not share"))
-    handles.append(Line2D([], [], color=MUTED, linewidth=1.6, label="cold: a new connection"))
-    handles.append(Line2D([], [], color=MUTED, linewidth=1.6, linestyle=(0, (1.5, 1.2)), label="warm: a kept one"))
+    drawn = {line.kind for each in series for line in each.latencies}
+    handles += [
+        Line2D([], [], color=MUTED, linewidth=1.6, linestyle=style, label=label)
+        for kind, (style, label) in KINDS.items()
+        if kind in drawn
+    ]
     figure.legend(handles=handles, loc="lower left", ncols=math.ceil(len(handles) / rows), bbox_to_anchor=(0.055, 0.0))
 
 

@@ -188,7 +188,9 @@ class _Probing:
             left_s=lambda: max(0.0, until - self.clock.now()),
         )
         self._phase("request sizes", SHARES["sizes"], measure)
-        self.findings.stream_bytes_per_s = phases.stream_rate(self.findings.sizes)
+        self.findings.stream_bytes_per_s = phases.stream_rate(
+            self.findings.sizes, self.findings.warm or self.findings.cold
+        )
         if self.findings.stream_bytes_per_s is None:
             self.findings.note("rate", "one stream's rate is lost in the spread of the times to the first byte")
         elif targets.largest < phases.SIZES[2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from statistics import median
@@ -23,6 +24,12 @@ SIZES: Final = tuple(1 << power for power in (16, 18, 20, 22, 24))
 MOST_REPEATS: Final = 24
 LONGEST_REQUEST: Final = 0.3
 """Of a phase: a request that would take more, and more than two of the smallest, is not made."""
+
+SURE: Final = 3
+"""So many standard errors a difference has to be, to be one: then it is about right to a third."""
+
+_OF_MEDIAN: Final = 1.86
+"""About the standard error of a median, times the root of their number, where times deviate by 1 in the median."""
 
 FEW: Final = 3
 """Samples of a size that are wanted at least."""
@@ -164,25 +171,31 @@ def ladder(largest: int, block: int | None = None) -> tuple[int, ...]:
     return tuple(size for size in dict.fromkeys((largest // 16, largest // 4, largest)) if size > 0)
 
 
-def stream_rate(samples: dict[int, list[float]]) -> float | None:
+def stream_rate(samples: dict[int, list[float]], ttfb: Sequence[float] = ()) -> float | None:
     """Bytes a second of one stream after its first byte: the difference of the largest and the smallest request.
 
     Both take the same time to the first byte, in the middle of several; None where the difference is lost in their spread.
+
+    Args:
+        samples: Seconds of requests, by their bytes.
+        ttfb: Times to first byte: a few requests of a size are taken to spread as much as these at least.
     """
     known = {size: times for size, times in samples.items() if times}
     if len(known) < 2:
         return None
     small, large = min(known), max(known)
     longer = median(known[large]) - median(known[small])
-    noise = _spread(known[small]) + _spread(known[large])
-    return (large - small) / longer if longer > noise else None
+    least = _deviation(ttfb) if ttfb else 0.0
+    noise = math.hypot(
+        *(max(_deviation(known[size]), least) * _OF_MEDIAN / len(known[size]) ** 0.5 for size in (small, large))
+    )
+    return (large - small) / longer if longer > SURE * noise else None
 
 
-def _spread(times: Sequence[float]) -> float:
-    """About the standard error of their median."""
+def _deviation(times: Sequence[float]) -> float:
+    """The median deviation from the median."""
     middle = median(times)
-    deviation = median(abs(time - middle) for time in times)
-    return float(1.86 * deviation / len(times) ** 0.5)
+    return float(median(abs(time - middle) for time in times))
 
 
 def spread(files: Sequence[File], most: int) -> list[File]:

@@ -24,8 +24,8 @@ MOST_FAILED: Final = 8
 PAUSE_S: Final = 0.05
 """After a failure, so that errors that come at once do not become thousands."""
 
-REQUEST_S: Final = 0.2
-"""About how long the transfer of one request is to take: then windows of some seconds hold several."""
+REQUEST_SHARE: Final = 0.01
+"""About the share of the probe's seconds that the transfer of one request is to take, if its first byte does not take longer."""
 
 AGAIN: Final = 2
 """So many more windows for each number of streams, in the time that is left: next is what was measured for the shortest time."""
@@ -36,18 +36,18 @@ WINDOW_PART: Final = 3
 LEAST_REQUESTS: Final = 3
 """But so many requests of each stream: the first does not count."""
 
-LEAST_SHARE: Final = 0.03
+LEAST_SHARE: Final = 0.02
 ROUNDS: Final = 1.5
 """Requests begin for this share of the probe's seconds, and until each stream is expected to have made so many."""
 
-DRAINED: Final = 1.33
-"""Of that time: with what the requests take that are under way then."""
-
 MOST_LONGER: Final = 3.0
-"""So many times as long as expected a window may become, until `ENOUGH_STREAMS` have a whole request that counts."""
+"""So many times as long as expected a window may become, until it tells something."""
 
 ENOUGH_STREAMS: Final = 0.75
-"""Of the streams: where fewer have one, they do not speak for all."""
+"""Of the streams: where fewer have a whole request that counts, they do not speak for all."""
+
+LEAST_WINDOW: Final = 0.5
+"""Of what a request takes: a shorter window tells nothing."""
 
 
 class Done(NamedTuple):
@@ -78,7 +78,7 @@ def request_bytes(targets: Targets, block: int | None, ttfb_s: float, rate: floa
         rate: One stream's rate after that.
         budget: What is left of it bounds the request: some hundred are needed.
     """
-    timely = int((rate or 1e7) * max(REQUEST_S, ttfb_s))
+    timely = int((rate or 1e7) * max(REQUEST_SHARE * budget.seconds, ttfb_s))
     affordable = budget.left_bytes // 512
     most = targets.typical if block is None else min(targets.typical, within(block))
     return max(1, min(most, max(65536, min(timely, affordable))))
@@ -153,7 +153,7 @@ class Scaling:
         return count * self.size / (known[-1].bytes_per_s * min(more, max(1.0, gain)))
 
     def _fits(self, count: int, asking_s: float) -> bool:
-        return self.budget.left_s >= DRAINED * asking_s and self.budget.left_bytes >= self._least_bytes(count)
+        return self.budget.left_s >= asking_s and self.budget.left_bytes >= self._least_bytes(count)
 
     def _least_bytes(self, count: int) -> int:
         return LEAST_REQUESTS * self.size * count
@@ -167,9 +167,8 @@ class Scaling:
         failed = [0]
 
         def enough() -> bool:
-            if self.clock.now() < begun + asking_s:
-                return False
-            return sum(len(each) > 1 for each in done) >= ENOUGH_STREAMS * count
+            now = self.clock.now()
+            return now >= begun + asking_s and all(done) and window_rate(done, until_s=now) is not None
 
         def stream(connection: Connection, first: int, mine: list[Done], stopped: Callable[[], bool]) -> None:
             failures, wanted = 0, first
@@ -219,7 +218,7 @@ def first_sizes(size: int, streams: int) -> list[int]:
     return [max(1, size * place // streams) for place in range(1, streams + 1)]
 
 
-def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate | None:
+def window_rate(done: Sequence[Sequence[Done]], errors: int = 0, until_s: float | None = None) -> StreamRate | None:
     """What was moved while every stream was at work, requests that reach out of that window by their share.
 
     The window begins when the slowest stream has its first request behind it and ends when the first stream ends: neither
@@ -228,19 +227,22 @@ def window_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate |
     Args:
         done: The requests of each stream.
         errors: How many failed.
+        until_s: Ends the window, where streams go on.
 
     Returns:
-        None where fewer than `ENOUGH_STREAMS` had a second request end in time.
+        None where fewer than `ENOUGH_STREAMS` had a second request end in time, or that is much shorter than a request.
     """
     working = [requests for requests in done if requests]
-    start, end = (
-        max((each[0].ended_s for each in working), default=0.0),
-        min((each[-1].ended_s for each in working), default=0.0),
-    )
+    if not working:
+        return None
+    start = max(each[0].ended_s for each in working)
+    end = min(each[-1].ended_s for each in working) if until_s is None else until_s
     whole = [[request.ended_s - request.begun_s for request in each[1:] if request.ended_s <= end] for each in working]
     if end <= start or sum(map(bool, whole)) < ENOUGH_STREAMS * len(working):
         return None
     usual_s = fmean(took for each in whole for took in each)
+    if end - start < LEAST_WINDOW * usual_s:
+        return None
     parts = [(request, _part(request, start, end, usual_s)) for each in working for request in each]
     moved = sum(request.bytes * part for request, part in parts)
     return StreamRate(
