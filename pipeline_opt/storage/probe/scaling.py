@@ -160,7 +160,8 @@ class Scaling:
 
     def _window(self, count: int, asking_s: float) -> tuple[list[list[Done]], int]:
         """The requests of each stream, and how many failed."""
-        done: list[list[Done]] = [[] for _ in range(count)]
+        connections = [self.connect() for _ in range(count)]
+        done: list[list[Done]] = [[] for _ in connections]
         begun = self.clock.now()
         bytes_left = [max(self.budget.left_bytes // WINDOW_PART, self._least_bytes(count))]
         lock = threading.Lock()
@@ -192,8 +193,8 @@ class Scaling:
                 mine.append(Done(asked, self.clock.now(), got))
 
         jobs = [
-            partial(stream, self.connect(), first, mine)
-            for first, mine in zip(first_sizes(self.size, count), done, strict=True)
+            partial(stream, connection, first, mine)
+            for connection, first, mine in zip(connections, first_sizes(self.size, count), done, strict=True)
         ]
         until = begun + min(MOST_LONGER * asking_s, self.budget.left_s)
         run_together(jobs, self.clock, until, self.limit_s, partial(self.watch, count))
@@ -265,9 +266,9 @@ def _part(request: Done, start_s: float, end_s: float, usual_s: float) -> float:
 def whole_rate(done: Sequence[Sequence[Done]], errors: int = 0) -> StreamRate | None:
     """What was moved from the first request's begin to the last one's end; None if nothing was."""
     requests = [request for each in done for request in each]
-    seconds = max((each.ended_s for each in requests), default=0.0) - min(
-        (each.begun_s for each in requests), default=0.0
-    )
+    if not requests:
+        return None
+    seconds = max(request.ended_s for request in requests) - min(request.begun_s for request in requests)
     if not seconds:
         return None
     moved = sum(request.bytes for request in requests)
