@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fake_storage import FakeStorage, right_knee
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline_opt.clock import SystemClock
 from pipeline_opt.errors import EmptySourceError, SourceError, UsageError
 from pipeline_opt.storage.measured import Latency, RequestRate, StorageProfile, StreamRate
 from pipeline_opt.storage.probe import knee, phases, scaling
@@ -19,6 +21,7 @@ from pipeline_opt.storage.probe.client import File
 from pipeline_opt.storage.probe.gfile_client import GFileClient
 from pipeline_opt.storage.probe.measure import probe
 from pipeline_opt.storage.probe.targets import SPARE, Targets, within
+from pipeline_opt.storage.probe.workers import run_together
 
 
 @pytest.fixture
@@ -233,6 +236,32 @@ def test_streams_begin_with_requests_of_other_sizes(size: int, streams: int) -> 
     assert sizes[-1] == max(sizes) == size
     assert min(sizes) >= 1
     assert len(set(sizes)) == min(size, streams) or size < streams
+
+
+def test_numbers_of_streams_that_tell_nothing_are_named(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = scaling.Scaling._window
+
+    def lossy(self: scaling.Scaling, count: int, asking_s: float) -> tuple[list[list[scaling.Done]], int]:
+        done, errors = window(self, count, asking_s)
+        return ([each[:1] for each in done] if count in (2, 8) else done), errors
+
+    monkeypatch.setattr(scaling.Scaling, "_window", lossy)
+    found = probed(clock, FakeStorage(clock))
+    assert [rate.streams for rate in found.streams] == [1, 4, 16]
+    assert [note for note in found.notes if "streams" in note] == [
+        "streams 2, 8: too few of their requests came through"
+    ]
+
+
+def test_no_stream_begins_before_all_can() -> None:
+    running: list[int] = []
+
+    def job(_stopped: Callable[[], bool]) -> None:
+        running.append(sum(thread.name == "probe" for thread in threading.enumerate()))
+
+    clock = SystemClock()
+    run_together([job] * 8, clock, clock.now() + 10.0, 10.0)
+    assert running[0] == max(running) >= 8
 
 
 def test_windows_add_up() -> None:

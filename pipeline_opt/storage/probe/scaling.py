@@ -123,6 +123,9 @@ class Scaling:
         last = max(found, default=0)
         if last < most and not is_flat(tuple(found.values())):
             self.findings.note("streams", f"streams above {last}: the limit in seconds or bytes was reached")
+        missing = ", ".join(f"{count}" for count in levels(last) if count not in found) if found else ""
+        if missing:
+            self.findings.note("missing streams", f"streams {missing}: too few of their requests came through")
         for _ in range(AGAIN * len(found)):
             if not self._add(min(found, key=lambda count: found[count].seconds)):
                 return
@@ -137,8 +140,6 @@ class Scaling:
         rate = window_rate(done, errors) or (None if found else whole_rate(done, errors))
         if rate is not None:
             found[count] = together(found.get(count), rate)
-        elif found and count not in found:
-            self.findings.note(f"streams {count}", f"{count} streams: too few of their requests came through")
         return True
 
     def _round_s(self, count: int) -> float:

@@ -21,7 +21,7 @@ class HangError(Exception):
 def run_together(
     jobs: Sequence[Job], clock: Clock, until: float, limit_s: float, watch: Callable[[], object] | None = None
 ) -> None:
-    """Run jobs, each on a thread of its own, and wait for them.
+    """Run jobs, each on a thread of its own, and wait for them; none begins before all have their thread.
 
     Args:
         jobs: What to run; what one raises is raised here once all have ended.
@@ -33,13 +33,14 @@ def run_together(
     Raises:
         HangError: Some did not end in time.
     """
-    stop = threading.Event()
+    go, stop = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
     def stopped() -> bool:
         return stop.is_set() or clock.now() >= until
 
     def run(job: Job) -> None:
+        go.wait()
         try:
             job(stopped)
         except Exception as error:  # noqa: BLE001 - raised again on the main thread
@@ -49,6 +50,7 @@ def run_together(
     try:
         for thread in threads:
             thread.start()
+        go.set()
         while any(thread.is_alive() for thread in threads):
             if clock.now() >= until + limit_s:
                 left = sum(thread.is_alive() for thread in threads)
@@ -59,5 +61,6 @@ def run_together(
     finally:
         # Also when Ctrl-C comes here: what is under way ends with its request.
         stop.set()
+        go.set()
     if failures:
         raise failures[0]
