@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -70,6 +71,7 @@ def test_after_an_error_no_more_is_asked_for() -> None:
 
     def look(path: str) -> None:
         asked.append(path)
+        time.sleep(0.001)
         raise SourceError(path)
 
     with pytest.raises(SourceError):
