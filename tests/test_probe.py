@@ -225,6 +225,7 @@ def test_a_window_with_too_few_whole_requests_tells_nothing() -> None:
     two = [*one, scaling.Done(2.0, 4.0, 100)]
     assert scaling.window_rate([]) is scaling.window_rate([[], []]) is scaling.window_rate([one]) is None
     assert scaling.window_rate([two, [scaling.Done(0.0, 3.9, 100)]]) is None, "one stream does not speak for two"
+    assert scaling.whole_rate([one]) == StreamRate(1, 50.0, 2.0, 100, 0, 1)
     assert scaling.whole_rate([two, one]) == StreamRate(2, 75.0, 4.0, 300, 0, 3)
     assert scaling.whole_rate([[], []], errors=1) is None
 

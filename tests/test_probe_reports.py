@@ -75,6 +75,25 @@ def test_a_knee_that_was_not_tried_is_not_drawn() -> None:
     assert not any(text.startswith("knee") for text in said)
 
 
+def test_the_legend_names_what_is_drawn() -> None:
+    assert "warm: a kept one" in texts(plot_probe(probe_info(BOTH)))
+    alone = texts(plot_probe(probe_info({"gs://bucket/data": BUCKET})))
+    assert "cold: a new connection" in alone
+    assert "warm: a kept one" not in alone
+
+
+@pytest.mark.parametrize("knee", [1, 2, 4, 8])
+def test_the_label_of_a_knee_stays_in_its_panel(knee: int) -> None:
+    # GIVEN more streams that are slower from the one after the knee on
+    streams = tuple(StreamRate(count, 1e9 if count <= knee else 5e8, 1.0, 10**9) for count in (1, 2, 4, 8, 16))
+    figure = plot_probe(probe_info({"data": dataclasses.replace(DISK, streams=streams, knee=knee)}))
+    figure.savefig(BytesIO(), format="png")
+    panel = figure.axes[0]
+    label = next(text for text in panel.texts if text.get_text().startswith(f"knee {knee}, slower"))
+    assert panel.bbox.x0 <= label.get_window_extent().x0
+    assert label.get_window_extent().x1 <= panel.bbox.x1
+
+
 def test_series_hold_what_was_measured() -> None:
     disk, bucket = probe_info(BOTH).series
     assert (disk.streams, disk.rates, disk.ideal) == ((1, 2, 4), (1e9, 1.9e9, 2e9), (1e9, 2e9, 4e9))
