@@ -18,6 +18,7 @@ from pipeline_opt.build.purities import purities, random_of
 from pipeline_opt.build.purity import Purity
 from pipeline_opt.errors import PlanWarning
 from pipeline_opt.functions import Function
+from pipeline_opt.ingest import imported
 from pipeline_opt.order import Harm, apply_order, harms
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip, unfolded
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, OpaqueDataset, Tensors, TextLines, TFRecords
@@ -124,10 +125,14 @@ class Pipeline(Plan):
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> Self:
-        """An existing `tf.data.Dataset`, or a function (or reference to one) that makes it; stages can be added to it."""
+        """The pipeline of an existing `tf.data.Dataset`, read from its own graph; stages can be added to it.
+
+        Of a function that makes a dataset (or a reference to one), the dataset as a whole is the source until it is needed.
+        See `pipeline_opt.ingest.plans.imported`.
+        """
         if callable(dataset) or isinstance(dataset, str):
             return cls(OpaqueDataset(factory=Function.of(dataset)))
-        return cls(OpaqueDataset(dataset=dataset))
+        return cls.of(imported(dataset))
 
     @classmethod
     def zip(cls, *pipelines: Plan) -> Self:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pipeline_opt.bounds import MOST
 from pipeline_opt.errors import FunctionError, KnobError, PipelineOptError, PlanError
+from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source
 from pipeline_opt.stages import Interleave, Stage
@@ -145,7 +146,24 @@ class Sample(Source):
                 )
 
 
-Combination = Zip | Concatenate | Sample
+@dataclass(frozen=True, kw_only=True)
+class Merge(Source):
+    """What a transformation makes of several pipelines that a plan has no words for.
+
+    Args:
+        plans: The pipelines.
+        transformation: The function of their datasets, one argument each.
+    """
+
+    kind: ClassVar[str] = "merge"
+    plans: tuple[Plan, ...]
+    transformation: Function
+
+    def __post_init__(self) -> None:
+        _require_plans(self)
+
+
+Combination = Zip | Concatenate | Sample | Merge
 """The sources in which plans meet."""
 
 

@@ -143,11 +143,15 @@ class Tensors(Source):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OpaqueDataset(Source):
-    """A `tf.data.Dataset` that already exists, or the function that makes it; equal only to itself."""
+    """A `tf.data.Dataset` that already exists, or the function that makes it; equal only to itself.
+
+    `reason` says why its own stages are not known, where they were asked for.
+    """
 
     kind: ClassVar[str] = "dataset"
     dataset: Any = field(default=None, repr=False)
     factory: Function | None = None
+    reason: str = ""
 
 
 FILE_SOURCES: Final[tuple[type[FileSource], ...]] = (TFRecords, TextLines, Csv, FixedLength, Images)

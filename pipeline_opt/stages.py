@@ -73,6 +73,8 @@ class Map(Stage):
     Args:
         random: True or False where the user says so; None to find it out by tracing the function.
         batched: True if the function needs a batch, False if it needs a single element, None if unknown.
+        forms: Other ways to compute the function, applied one after another: their names in `pipeline_opt.build.forms`, or pairs
+            of a name and arguments. `batched` computes what the function gives for every row of a batch.
     """
 
     kind: ClassVar[str] = "map"
@@ -81,9 +83,11 @@ class Map(Stage):
     deterministic: bool | None = None
     random: bool | None = None
     batched: bool | None = None
+    forms: tuple[str | tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         self._require_knob("num_parallel_calls")
+        object.__setattr__(self, "forms", tuple(tuple(f) if isinstance(f, list) else f for f in self.forms))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +308,7 @@ class Options(Stage):
         default_optimizations: Whether TensorFlow rewrites the pipeline by itself.
         map_and_batch_fusion: Whether a map before a batch is fused with it.
         ram_budget: Bytes that autotuned buffers may take.
+        others: Further options by their path in `tf.data.Options`, `experimental_distribute.auto_shard_policy`, say.
     """
 
     kind: ClassVar[str] = "options"
@@ -315,6 +320,7 @@ class Options(Stage):
     default_optimizations: bool | None = None
     map_and_batch_fusion: bool | None = None
     ram_budget: int | None = None
+    others: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         bounds = {
@@ -325,6 +331,7 @@ class Options(Stage):
         for argument, most in bounds.items():
             if getattr(self, argument) is not None:
                 self._require_count(argument, most=most)
+        object.__setattr__(self, "others", tuple((str(path), value) for path, value in self.others))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,6 +342,18 @@ class OpaqueStage(Stage):
     transformation: Function | None = None
     detail: Any = field(default=None, compare=False, repr=False)
 
+
+OPTION_PATHS: Final = {
+    "private_threadpool_size": "threading.private_threadpool_size",
+    "max_intra_op_parallelism": "threading.max_intra_op_parallelism",
+    "deterministic": "deterministic",
+    "slack": "experimental_slack",
+    "autotune": "autotune.enabled",
+    "ram_budget": "autotune.ram_budget",
+    "default_optimizations": "experimental_optimization.apply_default_optimizations",
+    "map_and_batch_fusion": "experimental_optimization.map_and_batch_fusion",
+}
+"""Where in `tf.data.Options` each argument of an options stage goes."""
 
 STAGES: Final[tuple[type[Stage], ...]] = (
     Interleave, Map, Filter, FlatMap, Cache, Shuffle, Repeat, Batch, PaddedBatch, RaggedBatch, BucketBySequenceLength,

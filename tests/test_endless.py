@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import pipeline_opt as po
+from pipeline_opt.ingest.graph import nodes_of
 from pipeline_opt.profiler import profile as module
 from pipeline_opt.profiler.endless import is_endless
-from pipeline_opt.profiler.graph import nodes_of
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pipeline_opt as po
-from pipeline_opt.profiler.graph import nodes_of, python_name
+from pipeline_opt.ingest.graph import nodes_of, python_name
 from pipeline_opt.profiler.stagemap import from_nodes
 
 

@@ -23,8 +23,10 @@ LAYERS = (
     ("runfile", "summary"),
     ("storage",),
     ("build",),
+    ("ingest",),
     ("synth",),
     ("profiler",),
+    ("tuner",),
     ("reports",),
     ("benchmark",),
     ("pipeline", "run"),
@@ -37,7 +39,7 @@ LAYERS = (
 """From the bottom up. A room imports from rooms below it, and from itself."""
 
 LIBRARIES = {
-    "tensorflow": {"build", "ingest", "profiler", "storage", "synth", "trainers"},
+    "tensorflow": {"build", "ingest", "profiler", "storage", "synth", "trainers", "tuner"},
     "pandas": {"reports/table.py"},
     "matplotlib": {"reports/plots", "reports/page.py"},
     "typer": {"cli"},

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import pipeline_opt as po
+from pipeline_opt.ingest.graph import kind_of, nodes_of
 from pipeline_opt.pipeline import Pipeline
-from pipeline_opt.profiler.graph import kind_of, nodes_of
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
 

@@ -124,6 +124,7 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
         "private_threadpool_size": maybe_numbers,
         "max_intra_op_parallelism": maybe_numbers,
         "ram_budget": st.none() | st.integers(1, MOST),
+        "others": st.sampled_from([(), (("experimental_distribute.auto_shard_policy", "AutoShardPolicy.OFF"),)]),
         **dict.fromkeys(
             ("deterministic", "slack", "autotune", "default_optimizations", "map_and_batch_fusion"), maybe_flags
         ),

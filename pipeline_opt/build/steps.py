@@ -13,7 +13,7 @@ from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.order import check_order
-from pipeline_opt.plan import Combination, Concatenate, Plan, Zip
+from pipeline_opt.plan import Combination, Concatenate, Merge, Plan, Zip
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import Interleave, PrefetchToDevice, Stage
 
@@ -93,6 +93,8 @@ def _combined(source: Combination, inner: list[Any], name: str) -> Any:
         for other in others:
             first = first.concatenate(other, name=name)
         return first
+    if isinstance(source, Merge):
+        return source.transformation.load()(*inner)
     weights = None if source.weights is None else list(source.weights)
     return tf.data.Dataset.sample_from_datasets(inner, weights, source.seed, source.stop_on_empty_dataset)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline_opt.functions import Function
@@ -46,6 +47,7 @@ class Traced:
         return self.label
 
     def __call__(self, *elements: Any) -> Any:
+        """The function of an element; the parts of a tuple are arguments of their own."""
         element = elements if type(self.takes) is tuple else elements[0]
         given = self.concrete(*structure.to_tensor_list(self.takes, element))
         return structure.from_tensor_list(self.gives, list(given) if isinstance(given, list | tuple) else [given])
@@ -91,21 +93,32 @@ class Traced:
         """
         takes, gives = changes.get("takes", self.takes), changes.get("gives", self.gives)
         specs = structure.get_flat_tensor_specs(takes)
-        body, places = _without(graph_def, {*self.arguments, *self.captures})
         wanted = list(self.results if results is None else results)
 
         def imported(*flat: Any) -> Any:
             graph = ops.get_default_graph()
-            given = dict(zip(self.arguments, flat, strict=True))
-            given |= {n: graph.capture(t) for n, t in zip(self.captures, self.captured, strict=True) if n in places}
-            inner = [name for name in wanted if name not in given]
-            feeds = {name: tensor for name, tensor in given.items() if name in places}
-            made = tf.graph_util.import_graph_def(body, input_map=feeds, return_elements=inner, name=_SCOPE)
-            given |= dict(zip(inner, made, strict=True))
-            return [given[name] for name in wanted]
+            outside = [graph.capture(tensor) for tensor in self.captured]
+            given = dict(zip((*self.arguments, *self.captures), (*flat, *outside), strict=True))
+            return inlined(graph_def, given, wanted)
 
         concrete = tf.function(imported, input_signature=specs, autograph=False).get_concrete_function()
         return Traced(concrete, takes, gives, self.python_function, changes.get("label", self.label))
+
+
+def inlined(graph_def: Any, given: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:
+    """Put the ops of a graph into the one that is being traced.
+
+    Args:
+        graph_def: The graph to put in.
+        given: Tensors that take the place of its placeholders, by the placeholders' names, as `args_0:0`.
+        wanted: The names of its tensors to give.
+    """
+    body, taken = _without(graph_def, given)
+    inner = [name for name in wanted if name not in given]
+    feeds = {name: tensor for name, tensor in given.items() if name in taken}
+    made = tf.graph_util.import_graph_def(body, input_map=feeds, return_elements=inner, name=_SCOPE)
+    found = {**given, **dict(zip(inner, made, strict=True))}
+    return [found[name] for name in wanted]
 
 
 def _without(graph_def: Any, placeholders: Collection[str]) -> tuple[Any, set[str]]:
@@ -138,4 +151,10 @@ def traced(function: Function | Callable[..., Any], element_spec: Any) -> Traced
 def of_wrapper(wrapper: Any) -> Traced:
     """What tf.data holds of a function that it has traced (`StructuredFunctionWrapper`)."""
     python = wrapper._func
-    return Traced(wrapper.function, wrapper._input_structure, wrapper.output_structure, python, Function.of(python).label)
+    return Traced(wrapper.function, wrapper._input_structure, wrapper.output_structure, python, _label(python))
+
+
+def _label(function: Callable[..., Any]) -> str:
+    """A function's name; of a lambda, the place in its file."""
+    label, code = Function.of(function).label, getattr(function, "__code__", None)
+    return f"{label} at {Path(code.co_filename).name}:{code.co_firstlineno}" if label == "lambda" and code else label

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline_opt.build.functions import scoped
+from pipeline_opt.build.settings import tf_options
 from pipeline_opt.build.sources import interleave_arguments, parallel
 from pipeline_opt.errors import FunctionError, PlanError, PlanWarning, SchemeError
 from pipeline_opt.functions import Function
@@ -169,23 +170,3 @@ def _to_device(dataset: Any, stage: PrefetchToDevice) -> Any:
 
 def _same_device(wanted: Any, known: Any) -> bool:
     return (wanted.device_type, wanted.device_index or 0) == (known.device_type, known.device_index or 0)
-
-
-def tf_options(stage: Options) -> Any:
-    """tf.data's options object for an options stage."""
-    options = tf.data.Options()
-    places = {
-        "private_threadpool_size": (options.threading, "private_threadpool_size"),
-        "max_intra_op_parallelism": (options.threading, "max_intra_op_parallelism"),
-        "deterministic": (options, "deterministic"),
-        "slack": (options, "experimental_slack"),
-        "autotune": (options.autotune, "enabled"),
-        "ram_budget": (options.autotune, "ram_budget"),
-        "default_optimizations": (options.experimental_optimization, "apply_default_optimizations"),
-        "map_and_batch_fusion": (options.experimental_optimization, "map_and_batch_fusion"),
-    }
-    for argument, (holder, attribute) in places.items():
-        value = getattr(stage, argument)
-        if value is not None:
-            setattr(holder, attribute, value)
-    return options

@@ -18,11 +18,11 @@ from pipeline_opt.cli.reaching import access_settings
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import UsageError
+from pipeline_opt.ingest.graph import nodes_of
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.order import Harm, harms
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import item_names, unfolded
-from pipeline_opt.profiler.graph import nodes_of
 from pipeline_opt.profiler.stagemap import StageInfo, from_nodes
 from pipeline_opt.sources import OpaqueDataset, Source
 from pipeline_opt.stages import Stage

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.order.position import Position, after, start
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset
 from pipeline_opt.stages import (
     Cache,
@@ -100,7 +100,7 @@ def _harms(plan: Plan, prefix: str, outer: tuple[Stage, ...], random: Collection
 
 
 def _parts(plan: Plan, prefix: str) -> Iterator[tuple[str, Plan]]:
-    if isinstance(plan.source, Zip | Concatenate | Sample):
+    if isinstance(plan.source, Combination):
         for number, part in enumerate(plan.source.plans):
             yield inner_prefix(prefix, number), part
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline_opt.errors import OrderError
 from pipeline_opt.order.nearest import nearest_order
 from pipeline_opt.order.position import after, refusal, start
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Combination, Plan
 
 
 def check_order(plan: Plan) -> None:
@@ -16,7 +16,7 @@ def check_order(plan: Plan) -> None:
             `--order` takes it.
     """
     source = plan.source
-    if isinstance(source, Zip | Concatenate | Sample):
+    if isinstance(source, Combination):
         for number, part in enumerate(source.plans):
             _check_part(part, f"{source.kind}[{number}]")
     reason = first_refusal(plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source
 from pipeline_opt.stages import (
     BATCHING,
@@ -142,7 +142,7 @@ def _batch_refusal(at: Position, stage: Stage) -> str | None:
 def _source_batched(source: Source) -> bool | None:
     if isinstance(source, OpaqueDataset):
         return None
-    if isinstance(source, Zip | Concatenate | Sample):
+    if isinstance(source, Combination):
         states = {end(plan).batched for plan in source.plans}
         return states.pop() if len(states) == 1 else None
     return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline_opt.ingest.graph import Node
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.profiler.graph import Node
 
 tf = lazy_module("tensorflow")
 

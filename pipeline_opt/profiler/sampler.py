@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from pipeline_opt.clock import Clock
+from pipeline_opt.ingest.graph import kind_of
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.profiler.graph import kind_of
 from pipeline_opt.profiler.stagemap import StageMap
 from pipeline_opt.record import KnobSeries
 

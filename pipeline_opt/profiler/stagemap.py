@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline_opt.ingest.graph import Node
 from pipeline_opt.names import prefix_of
 from pipeline_opt.plan import Plan
-from pipeline_opt.profiler.graph import Node
 from pipeline_opt.sources import Source
 from pipeline_opt.stages import Options, Stage
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pipeline_opt.build.dataset import build
 from pipeline_opt.errors import UsageError
+from pipeline_opt.ingest.graph import Node, nodes_of
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.plan import Combination, Plan, item_names, unfolded
 from pipeline_opt.profiler.endless import is_endless
-from pipeline_opt.profiler.graph import Node, nodes_of
 from pipeline_opt.profiler.stagemap import StageMap, from_nodes, from_plan
 from pipeline_opt.record import SourceInfo
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from pipeline_opt.access import Access
 from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import AUTO, FUNCTION_FIELDS, Map, Stage
 from pipeline_opt.text.values import describe
@@ -70,7 +70,7 @@ def _numbered(line: Line) -> bool:
 def plan_lines(plan: Plan, depth: int = 0, prefix: str = "") -> Iterator[Line]:
     """Source and stages, each plan inside the source directly beneath it."""
     yield Line(depth, True, f"{prefix}source", plan.source)
-    if isinstance(plan.source, Zip | Concatenate | Sample):
+    if isinstance(plan.source, Combination):
         for number, part in enumerate(plan.source.plans):
             yield from plan_lines(part, depth + 1, inner_prefix(prefix, number))
     for stage in plan.stages:

@@ -35,7 +35,7 @@ from pipeline_opt.access import Access
 from pipeline_opt.errors import FunctionError, PlanError
 from pipeline_opt.functions import Function
 from pipeline_opt.names import implied_kind, inner_prefix
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import AUTO, OpaqueStage, Stage
 from pipeline_opt.text.explain import is_list, told
@@ -74,7 +74,7 @@ def _source_table(source: Source, prefix: str) -> dict[str, Any]:
             "as 'package.module:function'"
         )
     table = {"kind": source.kind, **_arguments(source, where)}
-    if isinstance(source, Zip | Concatenate | Sample):
+    if isinstance(source, Combination):
         table["plans"] = [_plan_table(part, inner_prefix(prefix, number)) for number, part in enumerate(source.plans)]
     return table
 

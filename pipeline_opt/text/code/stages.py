@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from typing import Any
 
 from pipeline_opt.errors import FunctionError
 from pipeline_opt.functions import Function
 from pipeline_opt.stages import (
+    OPTION_PATHS,
     Batch,
     Batching,
     BucketBySequenceLength,
@@ -34,18 +36,6 @@ from pipeline_opt.text.code.script import Script
 from pipeline_opt.text.code.sources import interleave_arguments, knob, parallel
 from pipeline_opt.text.values import literal
 
-_OPTIONS: Final = {
-    "private_threadpool_size": "threading.private_threadpool_size",
-    "max_intra_op_parallelism": "threading.max_intra_op_parallelism",
-    "deterministic": "deterministic",
-    "slack": "experimental_slack",
-    "autotune": "autotune.enabled",
-    "default_optimizations": "experimental_optimization.apply_default_optimizations",
-    "map_and_batch_fusion": "experimental_optimization.map_and_batch_fusion",
-    "ram_budget": "autotune.ram_budget",
-}
-"""Where tf.data keeps each option of an options stage."""
-
 
 def stage_lines(script: Script, stage: Stage, where: str) -> list[str]:
     """Lines that pass the dataset `ds` through one stage.
@@ -68,11 +58,19 @@ def stage_lines(script: Script, stage: Stage, where: str) -> list[str]:
             made = f"tf.data.experimental.prefetch_to_device({stage.device!r}, {stage.buffer_size})"
             return [f"ds = ds.apply({made})"]
         case Options():
-            given = {place: getattr(stage, name) for name, place in _OPTIONS.items()}
-            lines = [f"options.{place} = {value}" for place, value in given.items() if value is not None]
+            given = {path: getattr(stage, name) for name, path in OPTION_PATHS.items()}
+            lines = [f"options.{path} = {value}" for path, value in given.items() if value is not None]
+            lines += [f"options.{path} = {_option(value)}" for path, value in stage.others]
             return ["options = tf.data.Options()", *lines, f"ds = ds.with_options(options, name={where!r})"]
     arguments = [*_arguments(script, stage, where), f"name={where!r}"]
     return [f"ds = {call(f'ds.{stage.kind}', arguments)}"]
+
+
+def _option(value: Any) -> str:
+    """A value of an option as code: an enum of tf.data by its name, a tuple as the list that tf.data takes."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Z]\w+\.[A-Z_]+", value):
+        return f"tf.data.experimental.{value}"
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 def _arguments(script: Script, stage: Stage, where: str) -> list[str]:

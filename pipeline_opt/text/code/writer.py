@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pipeline_opt.errors import PlanError
+from pipeline_opt.errors import FunctionError, PlanError
 from pipeline_opt.names import inner_prefix
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip, unfolded
+from pipeline_opt.plan import Combination, Concatenate, Merge, Plan, Sample, Zip, unfolded
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source, Tensors
 from pipeline_opt.stages import Repeat, Take
 from pipeline_opt.text.code.layout import call
@@ -64,7 +64,7 @@ def _plan_lines(script: Script, plan: Plan, resolve: Resolve, prefix: str) -> li
 def _source_lines(script: Script, source: Source, resolve: Resolve, prefix: str) -> list[str]:
     if isinstance(source, Tensors | OpaqueDataset):
         return memory_lines(script, source, f"{prefix}source")
-    if not isinstance(source, Zip | Concatenate | Sample):
+    if not isinstance(source, Combination):
         raise PlanError(f"{prefix}source: {source!r} cannot be written as code")
     lines: list[str] = []
     parts: list[str] = []
@@ -75,8 +75,10 @@ def _source_lines(script: Script, source: Source, resolve: Resolve, prefix: str)
     return [*lines, f"ds = {_combined(source, parts)}"]
 
 
-def _combined(source: Zip | Concatenate | Sample, parts: list[str]) -> str:
+def _combined(source: Combination, parts: list[str]) -> str:
     match source:
+        case Merge():
+            raise FunctionError("source: a transformation that only an existing dataset holds has no code")
         case Zip():
             return call("tf.data.Dataset.zip", parts)
         case Concatenate():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
+np = lazy_module("numpy")
+message = lazy_module("google.protobuf.message")
 
 KINDS = {
     "TFRecord": "tfrecords",
@@ -68,13 +71,25 @@ class Node:
 def nodes_of(dataset: Any) -> list[Node]:
     """The dataset ops of a dataset, sources first; empty if it cannot be serialized (it wraps an iterator, say)."""
     try:
-        serialized = dataset._as_serialized_graph().numpy()
-    except (tf.errors.OpError, NotImplementedError, AttributeError):
+        graph = serialized(dataset)
+    except PlanError:
         return []
-    graph = tf.compat.v1.GraphDef.FromString(serialized)
     by_name = {node.name: node for node in graph.node}
-    generators = _generators(graph)
-    return [_node(node, by_name, generators) for node in _in_order(graph, by_name)]
+    found = generators(graph)
+    return [_node(node, by_name, found) for node in _in_order(graph, by_name)]
+
+
+def serialized(dataset: Any) -> Any:
+    """The `GraphDef` of a dataset, with its functions, tables and variables.
+
+    Raises:
+        PlanError: It cannot be serialized: it wraps an iterator, or holds more than 2 GB of constants.
+    """
+    try:
+        return tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
+    except (tf.errors.OpError, NotImplementedError, AttributeError, message.Error) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise PlanError(f"the dataset cannot be serialized: {reason}") from error
 
 
 def kind_of(op: str) -> str:
@@ -102,26 +117,30 @@ def _in_order(graph: Any, by_name: dict[str, Any]) -> Iterator[Any]:
             continue
         seen.add(node.name)
         stack.append((node, True))
-        inputs = (by_name.get(_bare(name)) for name in reversed(node.input))
+        inputs = (by_name.get(bare(name)) for name in reversed(node.input))
         stack.extend((i, False) for i in inputs if i is not None)
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """The name of the op that gives a tensor, or that a control input waits for."""
     return name.lstrip("^").partition(":")[0]
 
 
-def _generators(graph: Any) -> set[str]:
+def generators(graph: Any) -> frozenset[str]:
     """Names of the functions that make a dataset of a Python generator: `from_generator` is a flat_map of such a one."""
     functions = graph.library.function
-    return {f.signature.name for f in functions if any(node.op == "GeneratorDataset" for node in f.node_def)}
+    return frozenset(f.signature.name for f in functions if any(node.op == "GeneratorDataset" for node in f.node_def))
 
 
-def _node(node: Any, by_name: dict[str, Any], generators: set[str]) -> Node:
-    generates = (
-        "f" in node.attr and node.attr["f"].func.name in generators and "_flat_map_fn_" in node.attr["f"].func.name
-    )
-    kind, function = ("generator", "") if generates else (kind_of(node.op), _function(node))
-    taken = (by_name.get(_bare(name)) for name in node.input)
+def is_generator(node: Any, generators: Collection[str]) -> bool:
+    """Whether a dataset op is the flat_map that `from_generator` makes."""
+    name = node.attr["f"].func.name if "f" in node.attr else ""
+    return name in generators and "_flat_map_fn_" in name
+
+
+def _node(node: Any, by_name: dict[str, Any], generators: Collection[str]) -> Node:
+    kind, function = ("generator", "") if is_generator(node, generators) else (kind_of(node.op), _function(node))
+    taken = (by_name.get(bare(name)) for name in node.input)
     inputs = tuple(str(i.name) for i in taken if i is not None and "Dataset" in i.op)
     parallelism = _constant(node, by_name, PARALLELISM_INPUT)
     return Node(
@@ -136,13 +155,19 @@ def _node(node: Any, by_name: dict[str, Any], generators: set[str]) -> Node:
     )
 
 
+def given_label(node: Any) -> str:
+    """The name that the user gave a dataset op; "" if none: tf.data then makes one of the op and a number."""
+    label = _label(node)
+    return "" if re.fullmatch(r"\w+(Dataset\w*|Op|Reader):\d+", label) or "/_" in label else label
+
+
 def _label(node: Any) -> str:
     """tf.data's metadata is a message whose first field is the dataset's name."""
     metadata = node.attr["metadata"].s if "metadata" in node.attr else b""
     if not metadata:
         return str(node.name)
-    message = lazy_module("tensorflow.core.framework.dataset_metadata_pb2").Metadata
-    return str(message.FromString(metadata).name.decode())
+    kind = lazy_module("tensorflow.core.framework.dataset_metadata_pb2").Metadata
+    return str(kind.FromString(metadata).name.decode())
 
 
 def _function(node: Any) -> str:
@@ -170,7 +195,15 @@ def _constant(node: Any, by_name: dict[str, Any], places: Mapping[str, int]) -> 
     if place is None:
         return None
     inputs = [name for name in node.input if not name.startswith("^")]
-    const = by_name.get(_bare(inputs[place]))
+    const = by_name.get(bare(inputs[place]))
     if const is None or const.op != "Const":
         return None
-    return int(tf.make_ndarray(const.attr["value"].tensor))
+    return int(constant(const))
+
+
+def constant(node: Any) -> Any:
+    """The value of a `Const` op, an array."""
+    proto = node.attr["value"].tensor
+    # TensorFlow's own `make_ndarray` knows nothing of strings that are packed, as those of a serialized dataset are.
+    value = tf.io.parse_tensor(proto.SerializeToString(), tf.as_dtype(proto.dtype)).numpy()
+    return value if hasattr(value, "ndim") else np.array(value, object)
