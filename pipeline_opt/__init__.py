@@ -10,7 +10,7 @@ Importing this does not import TensorFlow.
 """
 
 from pipeline_opt.access import Access
-from pipeline_opt.api import benchmark, load, probe, profile, profiling
+from pipeline_opt.api import benchmark, load, optimize, probe, profile, profiling
 from pipeline_opt.errors import (
     CacheError,
     ConfigError,
@@ -68,6 +68,7 @@ __all__ = [
     "benchmark",
     "emulate",
     "load",
+    "optimize",
     "probe",
     "profile",
     "profiling",

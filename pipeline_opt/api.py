@@ -10,7 +10,10 @@ from typing import Any, Unpack
 from pipeline_opt import runfile
 from pipeline_opt.benchmark import benchmark as benchmark_plans
 from pipeline_opt.benchmark import variants
+from pipeline_opt.clock import SystemClock
 from pipeline_opt.errors import PipelineOptError
+from pipeline_opt.machine import machine
+from pipeline_opt.optimized import Optimized
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.plan import Plan
 from pipeline_opt.probes import Probe
@@ -19,6 +22,7 @@ from pipeline_opt.profiler.profile import Profiling as RecordProfiling
 from pipeline_opt.profiler.profile import profile as profile_record
 from pipeline_opt.run import Run
 from pipeline_opt.storage.probe.measure import probe as probe_profile
+from pipeline_opt.tuner.optimize import Wishes, tune
 
 
 def profile(pipeline: Any, consumer: Any = None, **arguments: Unpack[ProfileArguments]) -> Run:
@@ -90,6 +94,29 @@ def probe(uri: str | os.PathLike[str], **arguments: Any) -> Probe:
         SourceError: The URI cannot be opened, does not answer, or holds nothing to read.
     """
     return Probe.of(probe_profile(os.fspath(uri), **arguments))
+
+
+def optimize(pipeline: Any, **arguments: Any) -> Optimized:
+    """Make a pipeline faster without changing what is trained on.
+
+        best = po.optimize(dataset, epochs=5)
+        model.fit(best.dataset)
+        print(best.explain())
+
+    Args:
+        pipeline: A `Pipeline`, or any `tf.data.Dataset`.
+        **arguments: `budget_s`, `memory_bytes`, `epochs`, `step_s`, `bits`, `order_free`, `consent`, `seed`; see
+            `pipeline_opt.tuner.optimize.Wishes`; and `clock`, `on_progress`.
+
+    Returns:
+        The faster pipeline, or the better of the given one and plain AUTOTUNE where none was shown to be faster.
+
+    Raises:
+        UsageError: An argument is out of range.
+        PlanError, SourceError: The pipeline cannot be built.
+    """
+    clock, tell = arguments.pop("clock", None) or SystemClock(), arguments.pop("on_progress", lambda seconds, what: None)
+    return Optimized(tune(pipeline, Wishes(**arguments), machine(), clock, tell))
 
 
 def load(path: str | os.PathLike[str]) -> Run | Pipeline:

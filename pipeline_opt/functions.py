@@ -53,6 +53,11 @@ class Function:
             return cls(inner.ref, bind(function.keywords | arguments), inner.call)
         return cls(_reference(function), bound, function)
 
+    @classmethod
+    def chain(cls, *functions: Function) -> Function:
+        """The functions one after another; a tuple that one gives are the next one's arguments, as in tf.data."""
+        return cls(None, (), Chain(functions))
+
     @property
     def label(self) -> str:
         """A short name for tables and figures: the function's own."""
@@ -73,11 +78,31 @@ class Function:
         if not isinstance(other, Function):
             return NotImplemented
         if self.ref is None or other.ref is None:
-            return self.call is other.call and self.arguments == other.arguments
+            same = self.call is other.call or (isinstance(self.call, Chain) and self.call == other.call)
+            return same and self.arguments == other.arguments
         return (self.ref, self.arguments) == (other.ref, other.arguments)
 
     def __hash__(self) -> int:
         return hash(self.ref)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Functions that are called one after another; equal to a chain of equal functions."""
+
+    functions: tuple[Function, ...]
+
+    @property
+    def __name__(self) -> str:
+        return " then ".join(function.label for function in self.functions)
+
+    def __call__(self, *elements: Any) -> Any:
+        """What the last one gives of what those before it give."""
+        for function in self.functions:
+            call = function.load()
+            given = getattr(call, "inline", call)(*elements)
+            elements = given if type(given) is tuple else (given,)
+        return given
 
 
 def bind(arguments: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -7,8 +7,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pipeline_opt.functions import Function
+from pipeline_opt.build.forms import OF_BATCHES, Refused, derive
+from pipeline_opt.build.forms.needed import needed
+from pipeline_opt.build.traced import Traced, traced
+from pipeline_opt.errors import PlanError
+from pipeline_opt.functions import Chain, Function
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.stages import Filter, Map
 
 tf = lazy_module("tensorflow")
 
@@ -34,6 +39,45 @@ def scoped(function: Function, stage: str) -> Callable[..., Any]:
     # Of a function called <lambda> AutoGraph looks for the lambda in the source, finds this one and warns.
     run.__name__ = function.label
     return run
+
+
+def mapped(stage: Map, element_spec: Any) -> Callable[..., Any]:
+    """The function of a map as tf.data is to call it, in the forms that the map names.
+
+    Args:
+        stage: The map.
+        element_spec: The `element_spec` of what it is mapped over.
+
+    Raises:
+        PlanError: There is no such form of the function; says why.
+    """
+    if not stage.forms:
+        return scoped(stage.function, stage.name)
+    forms = [form if isinstance(form, tuple) else (form, {}) for form in stage.forms]
+    batched = any(name in OF_BATCHES for name, _ in forms)
+    function: Traced | Refused = traced(stage.function, unbatched(element_spec) if batched else element_spec)
+    for name, told in forms:
+        function = derive(function, [name], **told)
+        if isinstance(function, Refused):
+            raise PlanError(f"{stage.name}: it has no form {name!r}: {function.reason}")
+    return scoped(Function(None, (), function), stage.name)
+
+
+def asked(stage: Filter, element_spec: Any) -> Callable[..., Any]:
+    """The predicate of a filter as tf.data is to call it; of a chain of functions, only what the answer needs.
+
+    Args:
+        stage: The filter.
+        element_spec: The `element_spec` of what is filtered.
+    """
+    if not isinstance(stage.predicate.call, Chain):
+        return scoped(stage.predicate, stage.name)
+    return scoped(Function(None, (), needed(traced(stage.predicate, element_spec))), stage.name)
+
+
+def unbatched(element_spec: Any) -> Any:
+    """The `element_spec` of the rows of a batch."""
+    return tf.nest.map_structure(lambda spec: spec._unbatch(), element_spec)
 
 
 def scope_name(stage: str) -> str:

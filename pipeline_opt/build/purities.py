@@ -29,7 +29,7 @@ def purities_of(steps: Iterable[Built]) -> dict[str, Purity]:
         function = next((f for f in (getattr(stage, name, None) for name in FUNCTION_FIELDS) if f is not None), None)
         if isinstance(stage, Map) and stage.random is not None:
             found[step.name] = Purity("random" if stage.random else "pure", "declared")
-        elif isinstance(function, Function) and stage.kind != "opaque":
+        elif isinstance(function, Function) and step.before is not None and stage.kind != "opaque":
             graph = _traced(step.after)
             traced = graph is not None
             found[step.name] = (

@@ -77,6 +77,34 @@ def purity_of_graph(function: Function | Callable[..., Any], graph: Any) -> Puri
     return Purity(kind, "; ".join(reasons))
 
 
+def is_random(op: Any, graph: Any) -> bool:
+    """Whether an op of a function's graph draws at random, itself or in a function that it calls.
+
+    What cannot be looked into (Python, variables) may: it counts as random.
+    """
+    definition = graph.as_graph_def()
+    library = {f.signature.name: f for f in definition.library.function}
+    kinds = {op.type}
+    pending, seen = [op.node_def], set[str]()
+    while pending:
+        node = pending.pop()
+        kinds.add(node.op)
+        for name in _called(node):
+            if name in library and name not in seen:
+                seen.add(name)
+                pending += library[name].node_def
+    return any(_RANDOM.search(kind) or kind in _PYTHON or _VARIABLE.search(kind) for kind in kinds)
+
+
+def is_seeded(definition: Any) -> bool:
+    """Whether any random op of a `GraphDef` draws numbers that follow from a seed or from a state outside of it."""
+    nodes = [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+    random = [node for node in nodes if _RANDOM.search(node.op) or _SEEDED.search(node.op)]
+    return any(
+        not {"seed", "seed2"} & set(node.attr) or node.attr["seed"].i or node.attr["seed2"].i for node in random
+    )
+
+
 class _Op(NamedTuple):
     kind: str
     name: str

@@ -31,10 +31,10 @@ def leaves(options: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, options_base.OptionsBase):
             yield from leaves(value, f"{path}{name}.")
         elif value is not None and value != []:
-            yield path + name, _plain(value)
+            yield path + name, plain(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """An enum as `AutoShardPolicy.OFF`, a list as a tuple."""
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"

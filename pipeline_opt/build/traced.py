@@ -52,6 +52,15 @@ class Traced:
         given = self.concrete(*structure.to_tensor_list(self.takes, element))
         return structure.from_tensor_list(self.gives, list(given) if isinstance(given, list | tuple) else [given])
 
+    def inline(self, *elements: Any) -> Any:
+        """The same with its ops put into the graph that is being traced, where those that nothing needs are left out."""
+        element = elements if type(self.takes) is tuple else elements[0]
+        graph = ops.get_default_graph()
+        flat = structure.to_tensor_list(self.takes, element)
+        outside = [graph.capture(tensor) for tensor in self.captured]
+        given = dict(zip((*self.arguments, *self.captures), (*flat, *outside), strict=True))
+        return structure.from_tensor_list(self.gives, inlined(self.graph_def, given, self.results))
+
     @cached_property
     def graph_def(self) -> Any:
         """The graph as a `GraphDef`, with the library of the functions that it calls. Not to be changed: copy it."""

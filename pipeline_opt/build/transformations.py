@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from pipeline_opt.build.functions import scoped
+from pipeline_opt.build.functions import asked, mapped, scoped
 from pipeline_opt.build.settings import tf_options
 from pipeline_opt.build.sources import interleave_arguments, parallel
 from pipeline_opt.errors import FunctionError, PlanError, PlanWarning, SchemeError
@@ -83,9 +83,9 @@ def _apply(dataset: Any, stage: Stage) -> Any:
             return dataset.interleave(scoped(function, name), **interleave_arguments(stage))
         case Map():
             calls = parallel(stage.num_parallel_calls, stage.deterministic)
-            return dataset.map(scoped(stage.function, name), **calls, name=name)
+            return dataset.map(mapped(stage, dataset.element_spec), **calls, name=name)
         case Filter():
-            return dataset.filter(scoped(stage.predicate, name), name=name)
+            return dataset.filter(asked(stage, dataset.element_spec), name=name)
         case FlatMap():
             return dataset.flat_map(scoped(stage.map_func, name), name=name)
         case Cache():

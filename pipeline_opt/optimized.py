@@ -1,0 +1,63 @@
+"""What `po.optimize` gives: the faster pipeline, with the reason for every change and the proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.text.sides import side_by_side
+from pipeline_opt.tuner.optimize import Tuning
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """A tuned pipeline.
+
+    Args:
+        tuning: All that was measured and decided.
+    """
+
+    tuning: Tuning
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline to use; the given one where nothing was shown to be faster."""
+        return Pipeline.of(self.tuning.plan)
+
+    @cached_property
+    def dataset(self) -> Any:
+        """It, built: a `tf.data.Dataset`."""
+        return self.pipeline.build()
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another pipeline than the given one."""
+        return self.tuning.decision.changed
+
+    def explain(self, *, declined: bool = False) -> str:
+        """Before and after side by side, and a row for every change: why, what it preserves, and what was predicted.
+
+        Args:
+            declined: Whether to say, too, where rules could not be applied, and why.
+        """
+        tuning = self.tuning
+        parts = [tuning.decision.sentence, "", side_by_side(tuning.given, tuning.plan)]
+        if tuning.steps:
+            parts += ["", "changes:"]
+            parts += [
+                f"  {n}. {s.rewrite.what} ({s.rule}, {s.rewrite.preserves}): {s.why}; predicted x{s.gain:.2f}"
+                + (f"; {s.rewrite.evidence}" if s.rewrite.evidence else "")
+                for n, s in enumerate(tuning.steps, 1)
+            ]
+        if tuning.equality is not None:
+            parts += ["", f"proof: {tuning.equality}"]
+        if declined:
+            parts += ["", "not done:"]
+            parts += [f"  {rule}: {d.stage}: {d.reason}" for rule, d in tuning.search.declined]
+        return "\n".join(parts)
+
+    def to_python(self) -> str:
+        """Plain tf.data code of the pipeline."""
+        return self.pipeline.to_python()

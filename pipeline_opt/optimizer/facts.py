@@ -1,0 +1,154 @@
+"""What the optimizer knows of a pipeline, its data and the machine: measured before it starts, plain data to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline_opt.functions import Function
+
+
+@dataclass(frozen=True)
+class FormFacts:
+    """Another way to compute a function.
+
+    Args:
+        preserves: `exact`, `rounding`, `set` or `consent`.
+        cpu_s: Core-seconds for a row.
+        evidence: How it is known that the results are the same, a sentence.
+        bytes_out: Bytes of what it gives for a row.
+        refused: Why there is no such form of this function; None where there is one.
+    """
+
+    preserves: str = "exact"
+    cpu_s: float = 0.0
+    evidence: str = ""
+    bytes_out: float = 0.0
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class FunctionFacts:
+    """What is known of a user's function. A row is one element of a batch, or an element where nothing is batched.
+
+    Args:
+        purity: `pure`, `random` or `unknown`.
+        evidence: How that is known, a sentence.
+        cpu_s: Core-seconds for a row, without what tf.data adds to every call.
+        wait_s: Seconds in which a call waits for storage, for a row.
+        bytes_out: Bytes of what it gives for a row.
+        kept: Of a predicate, the share of rows for which it holds; of a function that gives a dataset, its rows.
+        python: Whether it runs Python code, which only one thread does at a time.
+        seeded: Whether what it draws at random follows from a seed, so that other elements would get other numbers if any were
+            left out.
+        forms: Other ways to compute it, by name.
+        seen: The rows that were in a call when it was measured.
+    """
+
+    purity: str = "unknown"
+    evidence: str = ""
+    cpu_s: float = 0.0
+    wait_s: float = 0.0
+    bytes_out: float = 0.0
+    kept: float = 1.0
+    python: bool = False
+    seeded: bool = False
+    forms: Mapping[str, FormFacts] = field(default_factory=dict)
+    seen: float = 1.0
+
+    def form(self, name: str) -> FormFacts:
+        """A form of it; one that was never looked for is refused."""
+        return self.forms.get(name, FormFacts(refused=f"the form {name} was not looked for"))
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """What was measured of a stage without a function that a plan knows: an opaque one, a source.
+
+    Args:
+        cpu_s: Core-seconds for an element that it gives.
+        wait_s: Seconds of waiting for storage, for an element that it gives.
+        bytes_out: Bytes of an element that it gives.
+        ratio: Elements that it gives for one that it takes.
+        rows: Rows in an element that it gives.
+        elements: Elements that it gives in an epoch; None where that is not known, or it never ends.
+        files: Files that it reads.
+        open_s: Seconds to open a file, up to its first byte.
+        stream_bytes_per_s: What one file's reading gives at the most; None where storage does not limit it.
+        total_bytes_per_s: What all files together give at the most.
+    """
+
+    cpu_s: float = 0.0
+    wait_s: float = 0.0
+    bytes_out: float = 0.0
+    ratio: float = 1.0
+    rows: float = 1.0
+    elements: int | None = None
+    files: int = 0
+    open_s: float = 0.0
+    stream_bytes_per_s: float | None = None
+    total_bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """Core-seconds that tf.data takes for an element or a call, whatever the function; measured on this machine.
+
+    Args:
+        element: To hand an element from one stage to the next on one thread.
+        call: To run a function where its map is sequential.
+        parallel_call: To run it on another thread.
+        interleave: To hand over an element that another thread has read.
+        switch: To hand an element to another thread through a buffer.
+        row: To copy a row into a batch, whatever its size.
+        byte: To copy a byte into a batch.
+    """
+
+    element: float = 0.3e-6
+    call: float = 12e-6
+    parallel_call: float = 20e-6
+    interleave: float = 4e-6
+    switch: float = 3e-6
+    row: float = 0.2e-6
+    byte: float = 0.2e-9
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that rules and the cost model may know.
+
+    Args:
+        cores: Cores that the pipeline may use.
+        memory_bytes: Bytes that it may hold in caches and buffers.
+        functions: By function.
+        stages: By the name of a stage of the plan that was measured, `in0_batch` in a plan inside another one.
+        overheads: Of tf.data on this machine.
+        epochs: Epochs that the job runs.
+        step_s: Seconds that a training step takes for a batch; 0 where the pipeline is only drained.
+        order_free: Whether the user says that the order of elements does not matter.
+        bits: Whether results have to be the same bit for bit.
+        consent: Whether changes of meaning are wanted.
+        disk: A folder for what is kept on disk, "" if nothing may be.
+        prefix: What the names of `stages` begin with for the plan that is looked at.
+    """
+
+    cores: float = 1.0
+    memory_bytes: int = 1 << 30
+    functions: Mapping[Function, FunctionFacts] = field(default_factory=dict)
+    stages: Mapping[str, StageFacts] = field(default_factory=dict)
+    overheads: Overheads = Overheads()
+    epochs: int = 1
+    step_s: float = 0.0
+    order_free: bool = False
+    bits: bool = False
+    consent: bool = False
+    disk: str = ""
+    prefix: str = ""
+
+    def of(self, function: Function) -> FunctionFacts:
+        """What is known of a function; one that was not looked at is of unknown purity and costs nothing."""
+        return self.functions.get(function, FunctionFacts())
+
+    def stage(self, name: str) -> StageFacts | None:
+        """What was measured of a stage; None where it was not there then."""
+        return self.stages.get(self.prefix + name)

@@ -1,0 +1,36 @@
+"""A map computes its function in another way, where it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, with_stages
+from pipeline_opt.plan import Plan
+from pipeline_opt.stages import Map
+
+IN_PLACE = {
+    "crop_window": "decodes only the part of the image that it keeps",
+    "crop_first": "works on the part of the image that it keeps",
+    "cast_late": "works on bytes, and makes floats of the result",
+}
+"""Forms that take and give what the function does, with what they do."""
+
+
+def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
+    for at, stage in enumerate(plan.stages):
+        if not isinstance(stage, Map) or "batched" in stage.forms:
+            continue
+        for form, found in facts.of(stage.function).forms.items():
+            if form not in IN_PLACE or form in stage.forms:
+                continue
+            if found.refused is not None:
+                yield Declined(stage.name, found.refused)
+                continue
+            other = dataclasses.replace(stage, forms=(*stage.forms, form))
+            plan_ = with_stages(plan, at, 1, (other,))
+            yield Rewrite(plan_, stage.name, f"{stage.name} {IN_PLACE[form]}", found.preserves, found.evidence)
+
+
+RULE = Rule("forms", "the same results take less work", _find)

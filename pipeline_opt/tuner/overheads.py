@@ -1,0 +1,60 @@
+"""What tf.data itself takes for an element on this machine."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pipeline_opt.clock import Clock
+from pipeline_opt.lazy import lazy_module
+from pipeline_opt.optimizer.facts import Overheads
+from pipeline_opt.tuner.samples import seconds_each
+
+tf = lazy_module("tensorflow")
+
+_ROWS: Final = 64
+_WIDE: Final = 4096
+
+
+_KNOWN: dict[str, Overheads] = {}
+
+
+def overheads(clock: Clock) -> Overheads:
+    """Measure it, once in a process: about a second."""
+    if "overheads" not in _KNOWN:
+        _KNOWN["overheads"] = _measured(clock)
+    return _KNOWN["overheads"]
+
+
+def _measured(clock: Clock) -> Overheads:
+    one = tf.data.Dataset.range(_ROWS).cache()
+    for _ in one:
+        pass
+    endless = one.repeat()
+    base = seconds_each(endless, clock)
+    call = seconds_each(endless.map(_same), clock) - base
+    parallel = seconds_each(endless.map(_same, num_parallel_calls=2), clock) - base
+    read = seconds_each(_nested(endless, 2), clock) - seconds_each(_nested(endless, None), clock)
+    switch = seconds_each(endless.prefetch(_ROWS), clock) - base
+    row = seconds_each(endless.batch(_ROWS), clock) / _ROWS - base
+    wide = tf.data.Dataset.from_tensors(tf.zeros([_WIDE], tf.uint8)).cache().repeat()
+    wide_row = seconds_each(wide.batch(_ROWS), clock) / _ROWS
+    least = 1e-8
+    return Overheads(
+        max(base, least),
+        max(call, least),
+        max(parallel, least),
+        max(read, least),
+        max(switch, least),
+        max(row, least),
+        max((wide_row - row) / _WIDE, 1e-12),
+    )
+
+
+def _same(element: Any) -> Any:
+    # A function that only passes its arguments on is never called.
+    return element + 1
+
+
+def _nested(endless: Any, calls: int | None) -> Any:
+    files = tf.data.Dataset.range(2).repeat()
+    return files.interleave(lambda _: endless.take(1 << 14), cycle_length=2, num_parallel_calls=calls)

@@ -1,0 +1,114 @@
+"""A few elements at each place of a pipeline, kept in memory, and how long a stage takes for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, NamedTuple
+
+from pipeline_opt.clock import Clock
+from pipeline_opt.lazy import lazy_module
+
+tf = lazy_module("tensorflow")
+structure = lazy_module("tensorflow.python.data.util.structure")
+
+MOST_ELEMENTS: Final = 512
+MOST_BYTES: Final = 96 << 20
+MOST_S: Final = 0.6
+"""How long elements are gathered at one place."""
+TIMED_S: Final = 0.04
+"""How long a measurement lasts, about."""
+REPEATS: Final = 2
+GROWTH: Final = 32.0
+SLOW_S: Final = 0.6
+"""A measurement that takes so long is not repeated."""
+MOST_TIMED: Final = 1 << 22
+
+
+class Samples(NamedTuple):
+    """Elements at one place of a pipeline.
+
+    Attributes:
+        dataset: They, in memory, once.
+        elements: How many.
+        bytes: Bytes of one, in the mean.
+        rows: Rows in one, in the mean: the first dimension, where `batched`.
+    """
+
+    dataset: Any
+    elements: int
+    bytes: float
+    rows: float
+
+
+def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEMENTS) -> Samples:
+    """Take a few elements of a dataset and keep them.
+
+    Args:
+        dataset: Where from.
+        clock: Ends it when it takes long.
+        batched: Whether an element is a batch.
+        most: Elements at the most.
+    """
+    started, sizes, rows = clock.now(), list[int](), list[int]()
+    iterator = iter(_plain(dataset))
+    for element in iterator:
+        sizes.append(element_bytes(element))
+        rows.append(_rows(element) if batched else 1)
+        if len(sizes) >= most or sum(sizes) > MOST_BYTES or clock.now() - started > MOST_S:
+            break
+    del iterator
+    count = len(sizes)
+    kept = dataset.take(count).cache()
+    for _ in _plain(kept.skip(count)):
+        pass
+    return Samples(kept, count, sum(sizes) / max(count, 1), sum(rows) / max(count, 1))
+
+
+def element_bytes(element: Any) -> int:
+    """Bytes of an element's content; of strings, of their text."""
+    total = 0
+    for tensor in tf.nest.flatten(element, expand_composites=True):
+        if not hasattr(tensor, "numpy"):
+            continue
+        if tensor.dtype == tf.string:
+            total += int(tf.reduce_sum(tf.strings.length(tensor)))
+        elif tensor.dtype not in (tf.variant, tf.resource):
+            total += int(tf.size(tensor)) * tensor.dtype.size
+    return total
+
+
+def _rows(element: Any) -> int:
+    first = tf.nest.flatten(element)[0]
+    shape = first.shape
+    return int(shape[0]) if shape.rank else 1
+
+
+def seconds_each(dataset: Any, clock: Clock) -> float:
+    """Seconds for an element of a dataset that never ends, drained on the spot, without anything that TensorFlow adds.
+
+    The least of several measurements: what else the machine does only ever adds to one.
+    """
+    count, took = 1, drained(dataset, 1, clock)
+    while took < TIMED_S / 2 and count < MOST_TIMED:
+        # What one element takes at first is mostly the start of the iterator: grow by steps.
+        count = min(MOST_TIMED, math.ceil(count * min(TIMED_S / max(took, 1e-6), GROWTH)))
+        took = drained(dataset, count, clock)
+    again = REPEATS if took < SLOW_S else 0
+    return min([took, *(drained(dataset, count, clock) for _ in range(again))]) / count
+
+
+def drained(dataset: Any, count: int, clock: Clock) -> float:
+    """Seconds to take so many elements, none of which reaches Python."""
+    whole = _plain(dataset.take(count).skip(count))
+    iterator = iter(whole)
+    started = clock.now()
+    for _ in iterator:
+        pass
+    return clock.now() - started
+
+
+def _plain(dataset: Any) -> Any:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)

@@ -1,0 +1,66 @@
+"""How one file of a storage that is not this machine's disk comes in: the wait for its first byte, and its rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from functools import partial
+from statistics import median
+from typing import Final, NamedTuple
+
+from pipeline_opt.build.steps import build_steps
+from pipeline_opt.clock import Clock
+from pipeline_opt.plan import Plan
+from pipeline_opt.sources import FileSource, ResolvedSource
+
+FILES: Final = 3
+MOST_S: Final = 2.0
+"""Seconds that are spent on reading files, about."""
+
+
+class Stream(NamedTuple):
+    """What one stream does.
+
+    Attributes:
+        open_s: Seconds to a file's first element.
+        bytes_per_s: The rate after it; None where a file held too little to tell.
+        cpu_s: Core-seconds for an element.
+    """
+
+    open_s: float
+    bytes_per_s: float | None
+    cpu_s: float
+
+
+def stream_of(source: FileSource, listed: ResolvedSource, clock: Clock) -> Stream:
+    """Read a few files, one after another.
+
+    Args:
+        source: The source.
+        listed: Its files.
+        clock: Measures.
+    """
+    firsts, rest_s, rest_bytes, elements = list[float](), 0.0, 0, 0
+    started, cpu = clock.now(), time.process_time()
+    for path in listed.files[-FILES:]:
+        begun, first = clock.now(), None
+        one = dataclasses.replace(source, paths=(path,))
+        for element in build_steps(Plan(one), partial(_alone, listed, path), on_host=True)[-1].after:
+            elements += 1
+            if first is None:
+                first = clock.now()
+                firsts.append(first - begun)
+            else:
+                rest_bytes += len(element.numpy()) if hasattr(element, "numpy") else 0
+            if clock.now() - started > MOST_S:
+                break
+        rest_s += clock.now() - (first or begun)
+        if clock.now() - started > MOST_S:
+            break
+    used = time.process_time() - cpu
+    rate = rest_bytes / rest_s if rest_s > 0.01 and rest_bytes > 1 << 16 else None
+    return Stream(median(firsts) if firsts else 0.0, rate, used / max(elements, 1))
+
+
+def _alone(listed: ResolvedSource, path: str, _: FileSource) -> ResolvedSource:
+    return dataclasses.replace(listed, files=(path,), labels=None if listed.labels is None else (0,))
