@@ -31,6 +31,10 @@ class Clock(Protocol):
         """Seconds since some fixed moment."""
         ...
 
+    def cpu(self) -> float:
+        """Seconds of a core that this process, all its threads together, has used since some fixed moment."""
+        ...
+
     def sleep_until(self, moment: float) -> None:
         """Return once `now()` has reached `moment`; at once if it has already."""
         ...
@@ -44,6 +48,7 @@ class SystemClock:
     """The machine's monotonic clock."""
 
     now = staticmethod(time.perf_counter)
+    cpu = staticmethod(time.process_time)
 
     def __init__(self) -> None:
         self._late = 0.0

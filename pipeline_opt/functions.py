@@ -72,7 +72,8 @@ class Function:
             FunctionError: the module or the name in it does not exist, or importing it failed.
         """
         call = self.call if self.call is not None else _import(self.ref or "")
-        return functools.partial(call, **dict(self.arguments)) if self.arguments else call
+        bound = getattr(call, "is_bound", False)
+        return functools.partial(call, **dict(self.arguments)) if self.arguments and not bound else call
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Function):

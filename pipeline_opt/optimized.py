@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.summary import SCHEMA
+from pipeline_opt.text import plan_text
 from pipeline_opt.text.sides import side_by_side
+from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.optimize import Tuning
 
 
@@ -58,6 +63,53 @@ class Optimized:
             parts += [f"  {rule}: {d.stage}: {d.reason}" for rule, d in tuning.search.declined]
         return "\n".join(parts)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the pipeline to a TOML file, which `po.load` reads: the next run starts tuned.
+
+        Raises:
+            PlanError: It cannot be written so: a function that nothing can import, or a source in memory.
+        """
+        Path(path).write_text(self.pipeline.to_toml())
+
+    def summary(self) -> dict[str, Any]:
+        """What was found, as plain values for JSON; schema 1."""
+        tuning = self.tuning
+        contest = tuning.contest
+        return {
+            "schema": SCHEMA,
+            "changed": self.changed,
+            "reason": tuning.decision.sentence,
+            "over_given": _interval(tuning.decision.over_given),
+            "over_autotune": _interval(tuning.decision.over_autotune),
+            "before": plan_text(tuning.given),
+            "after": plan_text(tuning.plan),
+            "changes": [
+                {
+                    "rule": step.rule,
+                    "stage": step.rewrite.stage,
+                    "what": step.rewrite.what,
+                    "why": step.why,
+                    "preserves": step.rewrite.preserves,
+                    "evidence": step.rewrite.evidence,
+                    "predicted": step.gain,
+                }
+                for step in tuning.steps
+            ],
+            "proof": None if tuning.equality is None else str(tuning.equality),
+            "trials": {
+                c.name: {
+                    "turns": [[t.examples, t.seconds] for t in c.turns],
+                    "dropped": None if c.dropped is None else c.dropped.why,
+                }
+                for c in contest.candidates
+            },
+            "declined": [{"rule": rule, "stage": d.stage, "reason": d.reason} for rule, d in tuning.search.declined],
+        }
+
     def to_python(self) -> str:
         """Plain tf.data code of the pipeline."""
         return self.pipeline.to_python()
+
+
+def _interval(found: Interval | None) -> dict[str, float] | None:
+    return None if found is None else {"value": found.value, "low": found.low, "high": found.high}

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_opt.build.forms import OF_BATCHES, Refused, derive
 from pipeline_opt.build.forms.needed import needed
-from pipeline_opt.build.traced import Traced, traced
+from pipeline_opt.build.traced import traced
 from pipeline_opt.errors import PlanError
 from pipeline_opt.functions import Chain, Function
 from pipeline_opt.lazy import lazy_module
@@ -55,11 +55,12 @@ def mapped(stage: Map, element_spec: Any) -> Callable[..., Any]:
         return scoped(stage.function, stage.name)
     forms = [form if isinstance(form, tuple) else (form, {}) for form in stage.forms]
     batched = any(name in OF_BATCHES for name, _ in forms)
-    function: Traced | Refused = traced(stage.function, unbatched(element_spec) if batched else element_spec)
+    function = traced(stage.function, unbatched(element_spec) if batched else element_spec)
     for name, told in forms:
-        function = derive(function, [name], **told)
-        if isinstance(function, Refused):
-            raise PlanError(f"{stage.name}: it has no form {name!r}: {function.reason}")
+        derived = derive(function, [name], **told)
+        if isinstance(derived, Refused):
+            raise PlanError(f"{stage.name}: it has no form {name!r}: {derived.reason}")
+        function = derived
     return scoped(Function(None, (), function), stage.name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
@@ -36,6 +36,9 @@ class Traced:
         label: Its name for people.
     """
 
+    is_bound: ClassVar[bool] = True
+    """Its keyword arguments were bound when it was traced."""
+
     concrete: Any
     takes: Any
     gives: Any
@@ -49,8 +52,23 @@ class Traced:
     def __call__(self, *elements: Any) -> Any:
         """The function of an element; the parts of a tuple are arguments of their own."""
         element = elements if type(self.takes) is tuple else elements[0]
-        given = self.concrete(*structure.to_tensor_list(self.takes, element))
-        return structure.from_tensor_list(self.gives, list(given) if isinstance(given, list | tuple) else [given])
+        flat = structure.to_tensor_list(self.takes, element)
+        if ops.inside_function():
+            given = self._put_in(self.graph_def, flat, self.results)
+        else:
+            made = self.concrete(*flat)
+            given = list(made) if isinstance(made, list | tuple) else [made]
+        return structure.from_tensor_list(self.gives, given)
+
+    def _put_in(self, graph_def: Any, flat: Sequence[Any], results: Sequence[str]) -> list[Any]:
+        """Put the ops of a graph that has this one's placeholders into the function that is being traced.
+
+        A call of the function instead would keep TensorFlow from fusing a map and a batch in it where a table is made there.
+        """
+        graph = ops.get_default_graph()
+        outside = [graph.capture(tensor) for tensor in self.captured]
+        given = dict(zip((*self.arguments, *self.captures), (*flat, *outside), strict=True))
+        return inlined(graph_def, given, results)
 
     def inline(self, *elements: Any) -> Any:
         """The same with its ops put into the graph that is being traced, where those that nothing needs are left out."""
@@ -105,10 +123,7 @@ class Traced:
         wanted = list(self.results if results is None else results)
 
         def imported(*flat: Any) -> Any:
-            graph = ops.get_default_graph()
-            outside = [graph.capture(tensor) for tensor in self.captured]
-            given = dict(zip((*self.arguments, *self.captures), (*flat, *outside), strict=True))
-            return inlined(graph_def, given, wanted)
+            return self._put_in(graph_def, flat, wanted)
 
         concrete = tf.function(imported, input_signature=specs, autograph=False).get_concrete_function()
         return Traced(concrete, takes, gives, self.python_function, changes.get("label", self.label))

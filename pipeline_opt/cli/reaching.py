@@ -93,6 +93,18 @@ def _number(name: str, text: str) -> int | float:
     return int(value) if value.is_integer() and name != "timeout_s" else value
 
 
+def size_of(option: str, text: str) -> int:
+    """The bytes that an option says, 4GiB say.
+
+    Raises:
+        UsageError: It says something else.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{option}={text!r} is not valid; valid: a number of bytes, also as 4GiB or 500MB")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
 def _value(text: str) -> Any:
     """An option of a file system: a truth value or a number where it reads as one."""
     if text.lower() in _WORDS:

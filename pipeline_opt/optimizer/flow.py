@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pipeline_opt.functions import Function
-from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts
+from pipeline_opt.optimizer.facts import Facts, FunctionFacts
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import (
     Batch,
@@ -87,17 +87,13 @@ def within(facts: Facts, number: int) -> Facts:
 def form_of(stage: Map, facts: Facts) -> FunctionFacts:
     """What is known of a map's function in the forms in which the map computes it."""
     known = facts.of(stage.function)
-    for form in stage.forms:
-        found = known.form(form if isinstance(form, str) else form[0])
-        if found.refused is None:
-            known = replace(known, cpu_s=found.cpu_s, bytes_out=found.bytes_out)
-    return known
-
-
-def applied_form(stage: Map, facts: Facts) -> FormFacts | None:
-    """The last form of a map's function; None where it is computed as the user wrote it."""
-    form = stage.forms[-1] if stage.forms else None
-    return None if form is None else facts.of(stage.function).form(form if isinstance(form, str) else form[0])
+    if not stage.forms:
+        return known
+    found = known.form("+".join(form if isinstance(form, str) else form[0] for form in stage.forms))
+    if found.refused is not None:
+        return known
+    purity = "pure" if stage.forms[-1] == "pure_part" else known.purity
+    return replace(known, cpu_s=found.cpu_s, bytes_out=found.bytes_out or known.bytes_out, purity=purity)
 
 
 def _after(stage: Stage, at: Flow, facts: Facts) -> Flow:

@@ -43,9 +43,9 @@ from pipeline_opt.stages import (
     Unbatch,
 )
 from pipeline_opt.storage import resolve
-from pipeline_opt.tuner.forms import forms_of, traced_by
+from pipeline_opt.tuner.forms import FormFinder, traced_by
 from pipeline_opt.tuner.overheads import overheads
-from pipeline_opt.tuner.samples import Samples, gathered, seconds_each
+from pipeline_opt.tuner.samples import Samples, cpu_each, gathered
 from pipeline_opt.tuner.streams import stream_of
 
 tf = lazy_module("tensorflow")
@@ -99,7 +99,7 @@ class _Gatherer:
             dataset = build_steps(Plan(source), resolve, on_host=True)[-1].after
         kept = gathered(dataset, self._clock, batched=False)
         far = isinstance(source, FileSource) and resolve(source).via != "local"
-        each = 0.0 if far or not kept.elements else seconds_each(dataset.repeat(), self._clock)
+        each = 0.0 if far or not kept.elements else cpu_each(dataset.repeat(), self._clock)
         known = StageFacts(cpu_s=each, bytes_out=kept.bytes, elements=_cardinality(dataset))
         if isinstance(source, FileSource):
             known = self._files(source, known)
@@ -127,8 +127,8 @@ class _Gatherer:
         after = transformations.apply(endless, _sequential(stage))
         batched = isinstance(stage, BATCHING) or (taken.rows > 1 and not isinstance(stage, Unbatch))
         given = gathered(after, self._clock, batched=batched)
-        base = seconds_each(endless, self._clock)
-        each = seconds_each(after, self._clock)
+        base = cpu_each(endless, self._clock)
+        each = cpu_each(after, self._clock)
         self._note(number, step.name, stage, taken, given, base, each)
         return given
 
@@ -139,8 +139,13 @@ class _Gatherer:
             case Map():
                 work = max(each - base - self.cost.call, 0.0) / taken.rows
                 known = self._function(name, work, taken, given.bytes / max(given.rows, 1.0))
-                seeded = is_seeded(traced_by(self._steps[number], stage).graph_def)
-                forms = forms_of(stage, self._steps[number], taken, self._following_batch(number), self._clock)
+                function = traced_by(self._steps[number], stage)
+                seeded = is_seeded(function.graph_def)
+                finder = FormFinder(function, taken, self._clock, self.cost)
+                forms = {**finder.in_place(work), **finder.parts(work)} if taken.rows == 1 and not stage.forms else {}
+                following = self._following_batch(number)
+                if following is not None and not stage.forms:
+                    forms |= finder.of_batches(following)
                 self.functions[stage.function] = dataclasses.replace(known, forms=forms, seeded=seeded)
             case Filter(predicate=predicate):
                 kept = self._share(stage, taken)
@@ -158,9 +163,7 @@ class _Gatherer:
     def _function(self, name: str, work: float, taken: Samples, row_bytes: float, kept: float = 1.0) -> FunctionFacts:
         purity = self._purities[name]
         python = "calls Python" in purity.evidence
-        return FunctionFacts(
-            purity.kind, purity.evidence, work, 0.0, row_bytes, kept, python, seen=taken.rows
-        )
+        return FunctionFacts(purity.kind, purity.evidence, work, 0.0, row_bytes, kept, python, seen=taken.rows)
 
     def _share(self, stage: Filter, taken: Samples) -> float:
         kept = transformations.apply(taken.dataset, stage)
@@ -189,7 +192,7 @@ class _Gatherer:
     def _filtering(self, stage: Filter, predicate: Function, taken: Samples, kept: float) -> float:
         endless = taken.dataset.repeat()
         asked = transformations.apply(endless, dataclasses.replace(stage, predicate=predicate))
-        each = seconds_each(asked, self._clock) * kept - seconds_each(endless, self._clock)
+        each = cpu_each(asked, self._clock) * kept - cpu_each(endless, self._clock)
         return max(each - self.cost.call, 0.0) / taken.rows
 
     def _following_batch(self, number: int) -> Stage | None:

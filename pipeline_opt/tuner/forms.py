@@ -2,81 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipeline_opt.build.forms import FORMS, Refused, derive
-from pipeline_opt.build.forms.verify import compare
+from pipeline_opt.build.forms import IN_PLACE, PARTS, Refused, derive
+from pipeline_opt.build.forms.image_checks import same_results
+from pipeline_opt.build.forms.verify import Agreement, compare
 from pipeline_opt.build.steps import Built
 from pipeline_opt.build.traced import Traced, of_wrapper, traced
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.optimizer.facts import FormFacts
+from pipeline_opt.optimizer.facts import FormFacts, Overheads
 from pipeline_opt.stages import Batching, Map, PaddedBatch, Stage
-from pipeline_opt.tuner.samples import Samples, seconds_each
+from pipeline_opt.tuner.samples import Samples, cpu_each, gathered
 
 tf = lazy_module("tensorflow")
-structure = lazy_module("tensorflow.python.data.util.structure")
 
 COMPARED: Final = 12
 """Elements on which a form is compared with the function."""
 USUAL_BATCH: Final = 64
+LEAST_WORK_S: Final = 60e-6
+"""A function that takes less has no form in place that is worth a look."""
 
 
-def forms_of(stage: Map, step: Built, taken: Samples, following: Stage | None, clock: Clock) -> Mapping[str, FormFacts]:
-    """What is known of the forms of a map's function.
+class FormFinder:
+    """Looks for the forms of a function.
 
     Args:
-        stage: The map.
-        step: It, built.
+        function: The function.
         taken: Elements that it takes.
-        following: The stage that batches what it makes, if one does.
         clock: Measures.
+        cost: What tf.data takes itself.
     """
-    function = traced_by(step, stage)
-    found = {}
-    for name in FORMS:
-        if name == "padded" and not isinstance(following, PaddedBatch):
-            continue
-        if name == "batched" and isinstance(following, PaddedBatch):
-            continue
-        found[name] = _form(name, function, taken, following, clock)
-    return found
+
+    def __init__(self, function: Traced, taken: Samples, clock: Clock, cost: Overheads) -> None:
+        self._function = function
+        self._taken = taken
+        self._clock = clock
+        self._cost = cost
+
+    def of_batches(self, following: Stage | None) -> Mapping[str, FormFacts]:
+        """The form that computes whole batches, for the stage that batches what the function gives."""
+        name = "padded" if isinstance(following, PaddedBatch) else "batched"
+        return {name: self._of_batches(name, following)}
+
+    def in_place(self, work_s: float) -> Mapping[str, FormFacts]:
+        """The forms that do the same with less work, each, and one after another."""
+        found: dict[str, FormFacts] = {}
+        if work_s < LEAST_WORK_S:
+            return found
+        for name in IN_PLACE:
+            found[name] = self._in_place((name,))
+        together: tuple[str, ...] = ()
+        for name in IN_PLACE:
+            if found[name].refused is not None:
+                continue
+            longer = (*together, name)
+            if len(longer) > 1:
+                found["+".join(longer)] = self._in_place(longer)
+            if found["+".join(longer)].refused is None:
+                together = longer
+        return found
+
+    def parts(self, work_s: float) -> Mapping[str, FormFacts]:
+        """The parts between which something else may stand."""
+        if work_s < LEAST_WORK_S:
+            return {}
+        return dict(pair for names in PARTS for pair in self._parts(*names))
+
+    def _of_batches(self, name: str, following: Stage | None) -> FormFacts:
+        if not _is_uniform(self._function.takes):
+            label = self._function.label
+            return FormFacts(refused=f"{label} takes elements of several shapes, of which there can be no batch")
+        told: dict[str, Any] = {}
+        if isinstance(following, PaddedBatch):
+            told = {"padded_shapes": following.padded_shapes, "padding_values": following.padding_values}
+        derived = derive(self._function, [name], **told)
+        if isinstance(derived, Refused):
+            return FormFacts(refused=derived.reason)
+        put = (lambda dataset, size: dataset.padded_batch(size, **told)) if told else None
+        elements = list(self._taken.dataset.take(COMPARED).as_numpy_iterator())
+        agreement = compare(self._function, derived, elements, put)
+        size = following.batch_size if isinstance(following, Batching) else USUAL_BATCH
+        batches = self._taken.dataset.repeat().batch(size).take(4).cache().repeat()
+        return self._judged(name, derived, agreement, batches, size)
+
+    def _in_place(self, names: tuple[str, ...]) -> FormFacts:
+        derived = derive(self._function, names)
+        if isinstance(derived, Refused):
+            return FormFacts(refused=derived.reason)
+        elements = list(self._taken.dataset.take(COMPARED).as_numpy_iterator())
+        agreement = same_results(self._function, derived, elements)
+        return self._judged(names[-1], derived, agreement, self._taken.dataset.repeat(), 1)
+
+    def _judged(self, name: str, derived: Traced, agreement: Agreement, inputs: Any, size: int) -> FormFacts:
+        if agreement.mismatch:
+            return FormFacts(refused=f"{self._function.label}: {name} gives something else: {agreement.mismatch}")
+        exact = agreement.exact and getattr(derived, "preserves", "exact") == "exact"
+        bits = "are equal bit for bit" if agreement.exact else f"agree within {agreement.absolute:.1e}"
+        each = cpu_each(inputs.map(derived), self._clock) - cpu_each(inputs, self._clock) - self._cost.call
+        evidence = f"{agreement.count} elements {bits}"
+        return FormFacts("exact" if exact else "rounding", max(each, 0.0) / size, evidence)
+
+    def _parts(self, first: str, second: str) -> Iterator[tuple[str, FormFacts]]:
+        head, tail = derive(self._function, [first]), derive(self._function, [second])
+        if isinstance(head, Refused) or isinstance(tail, Refused):
+            yield first, FormFacts(refused=head.reason if isinstance(head, Refused) else "")
+            return
+        endless = self._taken.dataset.repeat()
+        between = gathered(endless.map(head), self._clock, batched=False)
+        base = cpu_each(endless, self._clock)
+        evidence = "the same ops, cut in two"
+        work = max(cpu_each(endless.map(head), self._clock) - base - self._cost.call, 0.0)
+        yield first, FormFacts("exact", work, evidence, between.bytes)
+        kept = between.dataset.repeat()
+        rest = max(cpu_each(kept.map(tail), self._clock) - cpu_each(kept, self._clock) - self._cost.call, 0.0)
+        yield second, FormFacts("exact", rest, evidence)
 
 
 def traced_by(step: Built, stage: Map) -> Traced:
     """A map's function as it was traced when the stage was built."""
+    if stage.forms or isinstance(stage.function.call, Traced):
+        return traced(stage.function, step.before.element_spec)
     wrappers = step.after._functions() if hasattr(step.after, "_functions") else []
     return of_wrapper(wrappers[0]) if len(wrappers) == 1 else traced(stage.function, step.before.element_spec)
-
-
-def _form(name: str, function: Traced, taken: Samples, following: Stage | None, clock: Clock) -> FormFacts:
-    of_batches = name in ("batched", "padded")
-    if of_batches and not _is_uniform(function.takes):
-        return FormFacts(refused=f"{function.label} takes elements of several shapes, of which there can be no batch")
-    told = {}
-    if isinstance(following, PaddedBatch):
-        told = {"padded_shapes": following.padded_shapes, "padding_values": following.padding_values}
-    derived = derive(function, [name], **(told if name == "padded" else {}))
-    if isinstance(derived, Refused):
-        return FormFacts(refused=derived.reason)
-    if not of_batches:
-        return FormFacts(refused="not looked at")
-    put = (lambda dataset, size: dataset.padded_batch(size, **told)) if name == "padded" else None
-    elements = list(taken.dataset.take(COMPARED).as_numpy_iterator())
-    agreement = compare(function, derived, elements, put)
-    if agreement.mismatch:
-        return FormFacts(refused=f"{function.label}: {name} gives something else: {agreement.mismatch}")
-    preserves = "exact" if agreement.exact and getattr(derived, "preserves", "exact") == "exact" else "rounding"
-    size = following.batch_size if isinstance(following, Batching) else USUAL_BATCH
-    batches = taken.dataset.repeat().batch(size).take(4).cache().repeat()
-    each = seconds_each(batches.map(derived), clock) - seconds_each(batches, clock)
-    evidence = (
-        f"{agreement.count} elements, alone and in batches, {'are equal bit for bit' if agreement.exact else 'agree'}"
-        + ("" if agreement.exact else f" within {agreement.absolute:.1e} ({agreement.relative:.1e} of the value)")
-    )
-    bytes_out = 0.0
-    return FormFacts(preserves, max(each, 0.0) / size, evidence, bytes_out)
 
 
 def _is_uniform(spec: Any) -> bool:

@@ -8,18 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline_opt.build.dataset import build
+from pipeline_opt.build.steps import build_steps
 from pipeline_opt.clock import Clock
+from pipeline_opt.functions import Function
 from pipeline_opt.ingest import imported
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
+from pipeline_opt.names import inner_prefix
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.search import Found, Search, Step, search
 from pipeline_opt.order.position import end
-from pipeline_opt.plan import Plan, unfolded
+from pipeline_opt.plan import Combination, Plan, unfolded
 from pipeline_opt.sources import OpaqueDataset
+from pipeline_opt.stages import Map
+from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.decision import Decision, decide
 from pipeline_opt.tuner.equal import prove
 from pipeline_opt.tuner.facts import gather_facts
+from pipeline_opt.tuner.forms import traced_by
 from pipeline_opt.tuner.proof import Equality, Preserves
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.variants import autotune
@@ -109,7 +115,7 @@ def tune(
     def tell(what: str) -> None:
         on_progress(clock.now() - started, what)
 
-    given = as_plan(pipeline)
+    given = with_traced(as_plan(pipeline))
     facts = _with_wishes(gather_facts(given, machine, clock, lambda name: tell(f"measuring {name}")), wishes, machine)
     tell("searching")
     found = search(given, facts)
@@ -156,6 +162,30 @@ def _decided(
         if equality.same:
             return Tuning(given, winner.plan, winner.steps, decision, trials, equality, facts, found, refused)
         refused[decision.name] = str(equality)
+
+
+def with_traced(plan: Plan) -> Plan:
+    """The plan with every map's function as it is traced where it stands, so that it can be moved, and cut in two."""
+    found = {
+        step.name: dataclasses.replace(step.item.function, call=traced_by(step, step.item))
+        for step in build_steps(plan, resolve, on_host=True)
+        if isinstance(step.item, Map) and not step.item.forms
+    }
+    return _with_functions(plan, found, "")
+
+
+def _with_functions(plan: Plan, found: Mapping[str, Function], prefix: str) -> Plan:
+    source = plan.source
+    if isinstance(source, Combination):
+        parts = (_with_functions(p, found, inner_prefix(prefix, n)) for n, p in enumerate(source.plans))
+        source = dataclasses.replace(source, plans=tuple(parts))
+    stages = (
+        dataclasses.replace(stage, function=found[prefix + stage.name])
+        if isinstance(stage, Map) and prefix + stage.name in found
+        else stage
+        for stage in plan.stages
+    )
+    return dataclasses.replace(plan, source=source, stages=tuple(stages))
 
 
 def _preserves(found: Found) -> Preserves:

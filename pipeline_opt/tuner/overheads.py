@@ -7,7 +7,7 @@ from typing import Any, Final
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.optimizer.facts import Overheads
-from pipeline_opt.tuner.samples import seconds_each
+from pipeline_opt.tuner.samples import cpu_each
 
 tf = lazy_module("tensorflow")
 
@@ -30,14 +30,14 @@ def _measured(clock: Clock) -> Overheads:
     for _ in one:
         pass
     endless = one.repeat()
-    base = seconds_each(endless, clock)
-    call = seconds_each(endless.map(_same), clock) - base
-    parallel = seconds_each(endless.map(_same, num_parallel_calls=2), clock) - base
-    read = seconds_each(_nested(endless, 2), clock) - seconds_each(_nested(endless, None), clock)
-    switch = seconds_each(endless.prefetch(_ROWS), clock) - base
-    row = seconds_each(endless.batch(_ROWS), clock) / _ROWS - base
+    base = cpu_each(endless, clock)
+    call = cpu_each(endless.map(_same), clock) - base
+    parallel = cpu_each(endless.map(_same, num_parallel_calls=2), clock) - base
+    read = cpu_each(_nested(endless, 2), clock) - cpu_each(_nested(endless, None), clock)
+    switch = cpu_each(endless.prefetch(_ROWS), clock) - base
+    row = cpu_each(endless.batch(_ROWS), clock) / _ROWS - base
     wide = tf.data.Dataset.from_tensors(tf.zeros([_WIDE], tf.uint8)).cache().repeat()
-    wide_row = seconds_each(wide.batch(_ROWS), clock) / _ROWS
+    wide_row = cpu_each(wide.batch(_ROWS), clock) / _ROWS
     least = 1e-8
     return Overheads(
         max(base, least),

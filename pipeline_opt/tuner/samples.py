@@ -83,28 +83,39 @@ def _rows(element: Any) -> int:
     return int(shape[0]) if shape.rank else 1
 
 
-def seconds_each(dataset: Any, clock: Clock) -> float:
-    """Seconds for an element of a dataset that never ends, drained on the spot, without anything that TensorFlow adds.
+class Taken(NamedTuple):
+    """What it took to drain some elements.
 
-    The least of several measurements: what else the machine does only ever adds to one.
+    Attributes:
+        wall_s: Seconds that passed.
+        cpu_s: Core-seconds that the process used. They are the same however busy the machine is otherwise.
+    """
+
+    wall_s: float
+    cpu_s: float
+
+
+def cpu_each(dataset: Any, clock: Clock) -> float:
+    """Core-seconds for an element of a dataset that never ends, drained on the spot, without anything that TensorFlow adds.
+
+    The least of several measurements: what else the process does only ever adds to one.
     """
     count, took = 1, drained(dataset, 1, clock)
-    while took < TIMED_S / 2 and count < MOST_TIMED:
+    while took.wall_s < TIMED_S / 2 and count < MOST_TIMED:
         # What one element takes at first is mostly the start of the iterator: grow by steps.
-        count = min(MOST_TIMED, math.ceil(count * min(TIMED_S / max(took, 1e-6), GROWTH)))
+        count = min(MOST_TIMED, math.ceil(count * min(TIMED_S / max(took.wall_s, 1e-6), GROWTH)))
         took = drained(dataset, count, clock)
-    again = REPEATS if took < SLOW_S else 0
-    return min([took, *(drained(dataset, count, clock) for _ in range(again))]) / count
+    again = REPEATS if took.wall_s < SLOW_S else 0
+    return min(t.cpu_s for t in [took, *(drained(dataset, count, clock) for _ in range(again))]) / count
 
 
-def drained(dataset: Any, count: int, clock: Clock) -> float:
-    """Seconds to take so many elements, none of which reaches Python."""
-    whole = _plain(dataset.take(count).skip(count))
-    iterator = iter(whole)
-    started = clock.now()
+def drained(dataset: Any, count: int, clock: Clock) -> Taken:
+    """Take so many elements, none of which reaches Python."""
+    iterator = iter(_plain(dataset.take(count).skip(count)))
+    started, used = clock.now(), clock.cpu()
     for _ in iterator:
         pass
-    return clock.now() - started
+    return Taken(clock.now() - started, clock.cpu() - used)
 
 
 def _plain(dataset: Any) -> Any:

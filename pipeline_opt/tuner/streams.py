@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from functools import partial
 from statistics import median
 from typing import Final, NamedTuple
@@ -41,7 +40,7 @@ def stream_of(source: FileSource, listed: ResolvedSource, clock: Clock) -> Strea
         clock: Measures.
     """
     firsts, rest_s, rest_bytes, elements = list[float](), 0.0, 0, 0
-    started, cpu = clock.now(), time.process_time()
+    started, cpu = clock.now(), clock.cpu()
     for path in listed.files[-FILES:]:
         begun, first = clock.now(), None
         one = dataclasses.replace(source, paths=(path,))
@@ -57,7 +56,7 @@ def stream_of(source: FileSource, listed: ResolvedSource, clock: Clock) -> Strea
         rest_s += clock.now() - (first or begun)
         if clock.now() - started > MOST_S:
             break
-    used = time.process_time() - cpu
+    used = clock.cpu() - cpu
     rate = rest_bytes / rest_s if rest_s > 0.01 and rest_bytes > 1 << 16 else None
     return Stream(median(firsts) if firsts else 0.0, rate, used / max(elements, 1))
 

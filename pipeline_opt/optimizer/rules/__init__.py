@@ -15,6 +15,7 @@ from pipeline_opt.optimizer.rules import (
     prefetch,
     reading,
     redundant,
+    split,
     vectorise,
 )
 
@@ -29,6 +30,7 @@ RULES: Final[tuple[Rule, ...]] = (
     late_map.RULE,
     early_map.RULE,
     vectorise.RULE,
+    split.RULE,
     cache.RULE,
     prefetch.RULE,
     freeze.RULE,

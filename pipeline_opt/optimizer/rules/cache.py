@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import flows
+from pipeline_opt.optimizer.flow import flows, form_of
 from pipeline_opt.optimizer.memory import cache_bytes, held_bytes
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, with_stages
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset
-from pipeline_opt.stages import FUNCTION_FIELDS, Cache, Interleave, OpaqueStage, Repeat, Shuffle, Snapshot, Stage
+from pipeline_opt.stages import FUNCTION_FIELDS, Cache, Interleave, Map, OpaqueStage, Repeat, Shuffle, Snapshot, Stage
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
@@ -51,6 +51,8 @@ def _changes(stage: Stage, facts: Facts) -> str | None:
         return "its elements come in any order"
     for name in FUNCTION_FIELDS:
         function = getattr(stage, name, None)
+        if isinstance(stage, Map) and stage.forms and form_of(stage, facts).purity == "pure":
+            continue
         if isinstance(function, Function) and facts.of(function).purity != "pure":
             known = facts.of(function)
             return f"its function is {known.purity}: {known.evidence}"

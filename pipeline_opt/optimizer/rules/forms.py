@@ -13,20 +13,23 @@ from pipeline_opt.stages import Map
 IN_PLACE = {
     "crop_window": "decodes only the part of the image that it keeps",
     "crop_first": "works on the part of the image that it keeps",
-    "cast_late": "works on bytes, and makes floats of the result",
+    "cast_late": "moves bytes, and makes floats of the result",
+    "float_resize": "makes floats where a resize takes them faster",
 }
 """Forms that take and give what the function does, with what they do."""
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
-        if not isinstance(stage, Map) or "batched" in stage.forms:
+        if not isinstance(stage, Map):
             continue
-        for form, found in facts.of(stage.function).forms.items():
-            if form not in IN_PLACE or form in stage.forms:
+        now = "+".join(form for form in stage.forms if isinstance(form, str))
+        for name, found in facts.of(stage.function).forms.items():
+            before, _, form = name.rpartition("+")
+            if form not in IN_PLACE or before != now:
                 continue
             if found.refused is not None:
-                yield Declined(stage.name, found.refused)
+                yield Declined(stage.name, f"{form}: {found.refused}")
                 continue
             other = dataclasses.replace(stage, forms=(*stage.forms, form))
             plan_ = with_stages(plan, at, 1, (other,))

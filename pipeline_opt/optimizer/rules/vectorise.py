@@ -13,7 +13,7 @@ from pipeline_opt.stages import Batch, Map, PaddedBatch
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, first, second in neighbours(plan):
-        if not isinstance(first, Map) or not isinstance(second, Batch | PaddedBatch):
+        if not isinstance(first, Map) or not isinstance(second, Batch | PaddedBatch) or first.forms:
             continue
         form = "batched" if isinstance(second, Batch) else "padded"
         found = facts.of(first.function).form(form)

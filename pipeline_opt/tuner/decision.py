@@ -1,0 +1,104 @@
+"""Which pipeline is returned: never one that was not shown to be faster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline_opt.tuner.bootstrap import LEVEL, Interval
+from pipeline_opt.tuner.trials import Contest
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to return.
+
+    Args:
+        name: The candidate, or one of the two that there were before.
+        changed: Whether it is a candidate.
+        over_given: Its throughput over that of the pipeline given; None where it is that one, or that one did not run.
+        over_autotune: Likewise over plain AUTOTUNE.
+        sentence: The reason, for people.
+    """
+
+    name: str
+    changed: bool
+    over_given: Interval | None
+    over_autotune: Interval | None
+    sentence: str
+
+
+def decide(
+    contest: Contest,
+    candidates: Sequence[str],
+    *,
+    given: str = "given",
+    autotune: str = "autotune",
+    level: float = LEVEL,
+) -> Decision:
+    """The fastest candidate that beats both the pipeline given and plain AUTOTUNE, or else the better of those two.
+
+    It beats them if its whole interval lies above 1. The fastest of several is likely to have been lucky, so the intervals are as
+    wide as it takes for the level to hold for all candidates that were in it at the end together (Bonferroni). A baseline that
+    failed or took more memory than it may need not be beaten, and is not returned if the other one is sound.
+
+    Args:
+        contest: What was measured, the baselines among it.
+        candidates: Names of the plans to choose from.
+        given: Name of the pipeline as it was given.
+        autotune: Name of it with AUTOTUNE on every knob.
+        level: The confidence that what is returned is faster.
+    """
+    running = [name for name in candidates if name not in contest.dropped]
+    sound = [name for name in (given, autotune) if _is_sound(contest, name)]
+    strict = 1 - (1 - level) / max(len(running), 1)
+    over = {name: {base: contest.ratio(name, base, level=strict) for base in sound} for name in running}
+    for name in sorted(running, key=lambda name: -_least(over[name], "value")):
+        if sound and _least(over[name], "low") > 1:
+            return _won(name, over[name], given, autotune, contest)
+    return _unchanged(contest, running, over, sound, given, autotune)
+
+
+def _is_sound(contest: Contest, name: str) -> bool:
+    dropped = contest.dropped.get(name)
+    return dropped is None or dropped.reason == "slower"
+
+
+def _least(over: dict[str, Interval], field: str) -> float:
+    values = [float(getattr(found, field)) for found in over.values() if found.rounds]
+    return min(values, default=0.0) if len(values) == len(over) else 0.0
+
+
+def _won(name: str, over: dict[str, Interval], given: str, autotune: str, contest: Contest) -> Decision:
+    said = " and ".join(f"{found.value:.2f}x of {base} {_range(found)}" for base, found in over.items())
+    out = "".join(f"; {contest.dropped[base].why}" for base in (given, autotune) if base not in over)
+    return Decision(name, True, over.get(given), over.get(autotune), f"{name} is faster: {said}{out}")
+
+
+def _unchanged(
+    contest: Contest,
+    running: list[str],
+    over: dict[str, dict[str, Interval]],
+    sound: list[str],
+    given: str,
+    autotune: str,
+) -> Decision:
+    between = contest.ratio(autotune, given)
+    better = given if sound == [given] or not sound else autotune if sound == [autotune] else ""
+    if not better:
+        better = autotune if between.value > 1 else given
+    best = max(running, key=lambda name: _least(over[name], "value"), default=None)
+    if best is None:
+        why = "no candidate was left"
+    elif not all(found.rounds for found in over[best].values()) or not sound:
+        why = f"{best} was not measured beside it"
+    else:
+        base, found = min(over[best].items(), key=lambda item: item[1].low)
+        why = f"{best} was not shown to be faster than {base}: {found.value:.2f}x {_range(found)}"
+    against = f"; {autotune} is {between.value:.2f}x of {given} {_range(between)}" if between.rounds else ""
+    over_given = between if better == autotune and between.rounds else None
+    return Decision(better, False, over_given, None, f"{better} is returned unchanged: {why}{against}")
+
+
+def _range(found: Interval) -> str:
+    return f"[{found.low:.2f}, {found.high:.2f}], {found.rounds} rounds"

@@ -1,0 +1,42 @@
+"""What two candidates' turns say of their speeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pipeline_opt.tuner.turns import Turn
+
+Measure = Literal["all", "first_epoch", "later_epochs"]
+"""Which part of a turn: all that was counted, its first epoch, or the epochs after it (caches are full then)."""
+
+
+def log_ratios(a: Sequence[Turn], b: Sequence[Turn], measure: Measure = "all") -> list[float]:
+    """The logarithm of the throughput of `a` over that of `b`, for every round that says something of both.
+
+    A turn that was cut off for its time did not take the same examples. It is taken to have reached its goal as it was cut
+    off: in truth it would have been slower. So such a round counts where even then it is the slower of the two.
+    """
+    others = {turn.round: turn for turn in b}
+    found = ((_log_rate(turn, measure), _log_rate(others[turn.round], measure)) for turn in a if turn.round in others)
+    logs = []
+    for own, other in found:
+        if own is None or other is None or (own[1] and other[1]):
+            continue
+        log = own[0] - other[0]
+        if not (own[1] and log > 0) and not (other[1] and log < 0):
+            logs.append(log)
+    return logs
+
+
+def _log_rate(turn: Turn, measure: Measure) -> tuple[float, bool] | None:
+    """The logarithm of examples a second, and whether that is only the most that it can be; None where nothing is known."""
+    parts = turn.counted if measure == "all" else turn.counted[:1] if measure == "first_epoch" else turn.counted[1:]
+    examples, seconds = sum(part.examples for part in parts), sum(part.seconds for part in parts)
+    cut = turn.cut is not None and not (measure == "first_epoch" and all(part.ended for part in parts))
+    if cut:
+        if turn.cut != "time" or turn.goal is None or measure != "all":
+            return None
+        examples = max(turn.goal, examples)
+    return (math.log(examples / seconds), cut) if examples and seconds > 0 else None
