@@ -50,8 +50,6 @@ class Pipeline(Plan):
         ['shuffle', 'batch', 'prefetch']
     """
 
-    # ---- sources ---------------------------------------------------------------------------------------------------
-
     @classmethod
     def from_tfrecords(
         cls, paths: Paths, *, compression: str = "auto", buffer_size: int | None = None, access: Access = DEFAULT
@@ -125,11 +123,7 @@ class Pipeline(Plan):
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> Self:
-        """The pipeline of an existing `tf.data.Dataset`, read from its own graph; stages can be added to it.
-
-        Of a function that makes a dataset (or a reference to one), the dataset as a whole is the source until it is needed.
-        See `pipeline_opt.ingest.plans.imported`.
-        """
+        """The pipeline of a `tf.data.Dataset`, read from its graph; what a function makes is one source until it is needed."""
         if callable(dataset) or isinstance(dataset, str):
             return cls(OpaqueDataset(factory=Function.of(dataset)))
         return cls.of(imported(dataset))

@@ -16,6 +16,7 @@ from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import PlanError, UsageError
 from pipeline_opt.optimized import Optimized
+from pipeline_opt.pipeline import Pipeline
 
 EXAMPLES: Final = (
     "pipeline-opt optimize train.py:make_dataset --budget 60 --epochs 5",
@@ -71,30 +72,39 @@ def run(
     reading, reaching = reading_options(delimiter, header, record_bytes), access_settings(via, access)
     options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
     emulated = accelerator_of(accelerator, None)
+    wishes = {
+        "budget_s": budget,
+        "memory_bytes": None if memory is None else size_of("--memory", memory),
+        "epochs": epochs,
+        "step_s": 0.0 if emulated is None else emulated.step_s,
+        "bits": bits,
+        "order_free": order_free,
+    }
     json_out = JsonFile(json_file, force=force)
     folder = Folder(out, derived_name("optimize", [*(targets or ()), str(config or "")]), FILES, json_out, force=force)
-    output = Output(quiet_stdout=json_out.is_stdout)
     try:
         load_tensorflow(wanted_access(config, targets or (), reaching))
-        pipeline = make_pipeline(targets or (), options)
-        with progress_bar("Optimizing") as advance:
-            best = optimize(
-                pipeline,
-                budget_s=budget,
-                memory_bytes=None if memory is None else size_of("--memory", memory),
-                epochs=epochs,
-                step_s=emulated.step_s or 0.0 if emulated is not None else 0.0,
-                bits=bits,
-                order_free=order_free,
-                on_progress=lambda seconds, what: advance(min(seconds / budget, 1.0), what),
-            )
-        text = best.explain(declined=declined)
-        output.raw(text)
-        _write(folder, best, text)
-        output.text(f"written to {folder}")
+        best = _optimized(make_pipeline(targets or (), options), wishes)
+        _show(Output(quiet_stdout=json_out.is_stdout), folder, best, declined)
         json_out.write(best.summary())
     finally:
         folder.drop_if_empty()
+
+
+def _optimized(pipeline: Pipeline, wishes: dict[str, Any]) -> Optimized:
+    with progress_bar("Optimizing") as advance:
+
+        def tell(seconds: float, what: str) -> None:
+            advance(min(seconds / wishes["budget_s"], 1.0), what)
+
+        return optimize(pipeline, on_progress=tell, **wishes)
+
+
+def _show(output: Output, folder: Folder, best: Optimized, declined: bool) -> None:
+    text = best.explain(declined=declined)
+    output.raw(text)
+    _write(folder, best, text)
+    output.text(f"written to {folder}")
 
 
 def _write(folder: Folder, best: Optimized, text: str) -> None:

@@ -32,8 +32,8 @@ class Pace:
 
     @property
     def refill_s(self) -> float:
-        """Seconds that it goes on working after its turn."""
-        return self.buffered / self.rate
+        """Seconds after which it surely no longer works on after its turn."""
+        return self.lead / self.rate
 
     @property
     def lead(self) -> int:

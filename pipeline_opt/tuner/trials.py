@@ -264,6 +264,7 @@ class _Running:
         if self._schedule.epochs > 1:
             self._runners[name].close()
         self._keep_open()
+        self._refill_s = self._paces[name].refill_s if self._runners[name].is_open else 0.0
 
     def _run_round(self, plan: Round) -> None:
         order = self._alive
