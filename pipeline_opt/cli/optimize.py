@@ -24,16 +24,32 @@ EXAMPLES: Final = (
 )
 FILES: Final = ("explain.txt", "tuned.toml", "tuned.py")
 
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="Data: files, folders, globs. Or FILE.py:FUNCTION or MODULE:FUNCTION that returns a Dataset or a "
+        "Pipeline. Or a plan as a TOML file.",
+    ),
+]
+Accelerator = Annotated[
+    str, typer.Option("--accelerator", metavar="SPEC", help=o.ACCELERATOR_HELP + " none unless given.")
+]
+Budget = Annotated[float, typer.Option("--budget", metavar="S", help="Seconds that tuning may take.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="BYTES", help="Memory that the pipeline may hold, 4GiB say; half of what is free."
+    ),
+]
+JobEpochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Epochs that the job runs.")]
+Bits = Annotated[bool, typer.Option("--bits", help="Results have to be the same bit for bit.")]
+OrderFree = Annotated[bool, typer.Option("--order-free", help="The order of elements does not matter.")]
+Declined = Annotated[bool, typer.Option("--declined", help="Say, too, what could not be done, and why.")]
+
 
 def run(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TARGET",
-            help="Data: files, folders, globs. Or FILE.py:FUNCTION or MODULE:FUNCTION that returns a Dataset or a "
-            "Pipeline. Or a plan as a TOML file.",
-        ),
-    ] = None,
+    targets: Targets = None,
     config: o.Config = None,
     order: o.Order = None,
     file_format: o.Format = None,
@@ -46,18 +62,13 @@ def run(
     random_maps: o.RandomMaps = None,
     batch_size: o.BatchSize = None,
     shuffle_buffer: o.ShuffleBuffer = None,
-    accelerator: Annotated[
-        str, typer.Option("--accelerator", metavar="SPEC", help=o.ACCELERATOR_HELP + " none unless given.")
-    ] = "none",
-    budget: Annotated[float, typer.Option("--budget", metavar="S", help="Seconds that tuning may take.")] = 60.0,
-    memory: Annotated[
-        str | None,
-        typer.Option("--memory", metavar="BYTES", help="Memory that the pipeline may hold, 4GiB say; half of what is free."),
-    ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", help="Epochs that the job runs.")] = 1,
-    bits: Annotated[bool, typer.Option("--bits", help="Results have to be the same bit for bit.")] = False,
-    order_free: Annotated[bool, typer.Option("--order-free", help="The order of elements does not matter.")] = False,
-    declined: Annotated[bool, typer.Option("--declined", help="Say, too, what could not be done, and why.")] = False,
+    accelerator: Accelerator = "none",
+    budget: Budget = 60.0,
+    memory: Memory = None,
+    epochs: JobEpochs = 1,
+    bits: Bits = False,
+    order_free: OrderFree = False,
+    declined: Declined = False,
     out: o.Out = None,
     force: o.Force = False,
     json_file: o.Json = None,
