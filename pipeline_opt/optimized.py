@@ -51,11 +51,7 @@ class Optimized:
         parts = [tuning.decision.sentence, "", side_by_side(tuning.given, tuning.plan)]
         if tuning.steps:
             parts += ["", "changes:"]
-            parts += [
-                f"  {n}. {s.rewrite.what} ({s.rule}, {s.rewrite.preserves}): {s.why}; predicted x{s.gain:.2f}"
-                + (f"; {s.rewrite.evidence}" if s.rewrite.evidence else "")
-                for n, s in enumerate(tuning.steps, 1)
-            ]
+            parts += [line for number in range(len(tuning.steps)) for line in self._change(number)]
         if tuning.equality is not None:
             parts += ["", f"proof: {tuning.equality}"]
         if declined:
@@ -105,6 +101,19 @@ class Optimized:
             },
             "declined": [{"rule": rule, "stage": d.stage, "reason": d.reason} for rule, d in tuning.search.declined],
         }
+
+    def _change(self, number: int) -> list[str]:
+        """A change, in lines: what, why, what it preserves, what was predicted and what was measured."""
+        step, along = self.tuning.steps[number], self.tuning.along
+        one = self.tuning.decision.over_given if len(self.tuning.steps) == 1 else None
+        measured = along[number] if along else one
+        told = "" if measured is None else f", measured {measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
+        evidence = f" ({step.rewrite.evidence})" if step.rewrite.evidence else ""
+        return [
+            f"  {number + 1}. {step.rewrite.what}",
+            f"     why: {step.why}",
+            f"     preserves: {step.rewrite.preserves}{evidence}; throughput predicted {step.gain:.2f}{told}",
+        ]
 
     def to_python(self) -> str:
         """Plain tf.data code of the pipeline."""

@@ -8,25 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline_opt.build.dataset import build
-from pipeline_opt.build.steps import build_steps
 from pipeline_opt.clock import Clock
-from pipeline_opt.functions import Function
 from pipeline_opt.ingest import imported
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
-from pipeline_opt.names import inner_prefix
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.search import Found, Search, Step, search
 from pipeline_opt.order.position import end
-from pipeline_opt.plan import Combination, Plan, unfolded
+from pipeline_opt.plan import Plan, unfolded
 from pipeline_opt.sources import OpaqueDataset
-from pipeline_opt.stages import Map
-from pipeline_opt.storage import resolve
+from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.decision import Decision, decide
 from pipeline_opt.tuner.equal import prove
 from pipeline_opt.tuner.facts import gather_facts
-from pipeline_opt.tuner.forms import traced_by
-from pipeline_opt.tuner.proof import Equality, Preserves
+from pipeline_opt.tuner.proof import Equality
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.variants import autotune
 
@@ -76,7 +71,7 @@ class Tuning:
         facts: What was measured before the search.
         search: What the search came to.
         refused: Plans that were faster and are not used, with the reason.
-        notes: What the user should know.
+        along: What each change brought, measured in a contest of its own; empty where there is one only, or none.
     """
 
     given: Plan
@@ -88,8 +83,15 @@ class Tuning:
     facts: Facts
     search: Search
     refused: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    along: tuple[Interval, ...] = ()
 
+
+TRIAL_SHARE: Final = 0.6
+"""The part of the time left that trials take; of what is left then, the proof takes its share, and the changes the rest."""
+PROOF_SHARE: Final = 0.5
+LEAST_SHARE: Final = 0.2
+MOST_EPOCHS: Final = 2
+"""Epochs of a turn: with more, the later ones are like the second."""
 
 RESERVE: Final = 0.5
 """The part of the free memory that a pipeline may take where nothing is said."""
@@ -110,58 +112,79 @@ def tune(
     Raises:
         PlanError, SourceError: The pipeline cannot be built.
     """
-    started = clock.now()
-
-    def tell(what: str) -> None:
-        on_progress(clock.now() - started, what)
-
-    given = with_traced(as_plan(pipeline))
-    facts = _with_wishes(gather_facts(given, machine, clock, lambda name: tell(f"measuring {name}")), wishes, machine)
-    tell("searching")
-    found = search(given, facts)
-    candidates = chosen(found, given, TRIED)
-    plans = {GIVEN: given, AUTOTUNE: autotune(given), **{name: c.plan for name, c in candidates.items()}}
-    left = max(wishes.budget_s - (clock.now() - started), wishes.budget_s / 4)
-    makers = {name: _maker(plan) for name, plan in plans.items()}
-    if not isinstance(pipeline, Plan):
-        makers[GIVEN] = lambda: pipeline
-    trials = contest(
-        makers,
-        seconds=left * 0.8,
-        clock=clock,
-        elements_of=_counter(given, makers[GIVEN]()),
-        epochs=min(wishes.epochs, 2),
-        seed=wishes.seed,
-        memory_bytes=facts.memory_bytes,
-        on_progress=lambda _, what: tell(what),
-    )
-    return _decided(given, candidates, plans, makers, trials, facts, found, left * 0.2, clock, tell)
+    return _Tuner(pipeline, wishes, machine, clock, on_progress).run()
 
 
-def _decided(
-    given: Plan,
-    candidates: Mapping[str, Found],
-    plans: Mapping[str, Plan],
-    makers: Mapping[str, Callable[[], Any]],
-    trials: Contest,
-    facts: Facts,
-    found: Search,
-    seconds: float,
-    clock: Clock,
-    tell: Callable[[str], None],
-) -> Tuning:
-    """The best candidate whose elements are shown to be the same."""
-    refused: dict[str, str] = {}
-    while True:
-        decision = decide(trials, [name for name in candidates if name not in refused])
-        if not decision.changed:
-            return Tuning(given, plans[decision.name], (), decision, trials, None, facts, found, refused)
-        tell("comparing elements")
-        winner = candidates[decision.name]
-        equality = prove(given, winner.plan, _preserves(winner), seconds, clock)
-        if equality.same:
-            return Tuning(given, winner.plan, winner.steps, decision, trials, equality, facts, found, refused)
-        refused[decision.name] = str(equality)
+class _Tuner:
+    """A pipeline being tuned."""
+
+    def __init__(
+        self, pipeline: Any, wishes: Wishes, machine: Machine, clock: Clock, on_progress: Callable[[float, str], object]
+    ) -> None:
+        self._wishes, self._machine, self._clock, self._on_progress = wishes, machine, clock, on_progress
+        self._started = clock.now()
+        self._given = with_traced(as_plan(pipeline))
+        # What is compared with is the pipeline itself, not what was read from it.
+        self._make_given = _maker(self._given) if isinstance(pipeline, Plan) else lambda: pipeline
+        self._refused: dict[str, str] = {}
+
+    def run(self) -> Tuning:
+        """Measure, search, try, and prove."""
+        facts = self._facts()
+        self._tell("searching")
+        found = search(self._given, facts)
+        candidates = chosen(found, self._given, TRIED)
+        plans = {AUTOTUNE: autotune(self._given), **{name: c.plan for name, c in candidates.items()}}
+        makers = {GIVEN: self._make_given, **{name: _maker(plan) for name, plan in plans.items()}}
+        trials = self._contest(makers, facts, TRIAL_SHARE)
+        while True:
+            decision = decide(trials, [name for name in candidates if name not in self._refused])
+            if not decision.changed:
+                plan = plans.get(decision.name, self._given)
+                return Tuning(self._given, plan, (), decision, trials, None, facts, found, self._refused)
+            winner = candidates[decision.name]
+            self._tell("comparing elements")
+            seconds = PROOF_SHARE * self._left()
+            equality = prove(self._given, winner.plan, _preserves(winner), seconds, self._clock)
+            if not equality.known or equality.same:
+                break
+            self._refused[decision.name] = str(equality)
+        along = self._along(winner, facts)
+        return Tuning(
+            self._given, winner.plan, winner.steps, decision, trials, equality, facts, found, self._refused, along
+        )
+
+    def _tell(self, what: str) -> None:
+        self._on_progress(self._clock.now() - self._started, what)
+
+    def _left(self) -> float:
+        """Seconds of the budget that are left; a part of it even where measuring took longer than it should."""
+        spent = self._clock.now() - self._started
+        return max(self._wishes.budget_s - spent, LEAST_SHARE * self._wishes.budget_s)
+
+    def _facts(self) -> Facts:
+        facts = gather_facts(self._given, self._machine, self._clock, lambda name: self._tell(f"measuring {name}"))
+        return _with_wishes(facts, self._wishes, self._machine)
+
+    def _contest(self, makers: Mapping[str, Callable[[], Any]], facts: Facts, share: float) -> Contest:
+        return contest(
+            makers,
+            seconds=self._left() * share,
+            clock=self._clock,
+            elements_of=_counter(self._given, self._make_given()),
+            epochs=min(self._wishes.epochs, MOST_EPOCHS),
+            seed=self._wishes.seed,
+            memory_bytes=facts.memory_bytes,
+            on_progress=lambda _, what: self._tell(what),
+        )
+
+    def _along(self, winner: Found, facts: Facts) -> tuple[Interval, ...]:
+        """What each change brought, measured: the throughput of each plan on the way over that of the one before it."""
+        if len(winner.steps) == 1:
+            return ()
+        plans = [self._given, *(step.rewrite.plan for step in winner.steps)]
+        trials = self._contest({str(number): _maker(plan) for number, plan in enumerate(plans)}, facts, 1.0)
+        return tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
 
 
 def with_traced(plan: Plan) -> Plan:

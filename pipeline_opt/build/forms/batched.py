@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline_opt.build.forms.form import Derived, Refused
 from pipeline_opt.build.forms.lifting import Lifting
-from pipeline_opt.build.forms.values import Dense, Ragged, Same, Sparse, Unliftable, Value, stacked
+from pipeline_opt.build.forms.values import Dense, Ragged, Same, Sparse, Unliftable, Value, require, stacked
 from pipeline_opt.build.purity import purity_of_graph
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.lazy import lazy_module
@@ -147,9 +147,7 @@ def _filled_up(value: Value, shape: Any, filler: Any, rows: Any) -> Any:
     inner: Sequence[int] = shape[1:] if isinstance(value, Ragged) else shape
     if isinstance(value, Ragged):
         if shape[0] >= 0:
-            fits = tf.debugging.assert_less_equal(
-                value.lengths.tensor, tf.constant(shape[0], tf.int64), "a row is longer than what it is padded to"
-            )
+            fits = require(value.lengths.tensor <= int(shape[0]), "a row is longer than what it is padded to")
             with tf.control_dependencies([fits]):
                 value = Ragged(value.values, Dense(tf.identity(value.lengths.tensor)), value.starts, value.splits)
         tensor, axes = value.padded(tf.constant(shape[0], tf.int64), tf.constant(filler, value.dtype)), 2

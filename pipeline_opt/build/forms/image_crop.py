@@ -89,7 +89,7 @@ def _narrow(draft: Draft, decoder: Any) -> str:
     uses = _Uses([], [], [])
     reason = _odd_settings(decoder) or _follow(draft, f"{decoder.name}:0", 0, uses)
     if reason:
-        return reason
+        return f"{decoder.name}: {reason}"
     if len(uses.crops) != 1:
         return f"{decoder.name}: {'nothing crops it' if not uses.crops else f'it is cropped {len(uses.crops)} times'}"
     crop, front = uses.crops[0]
@@ -113,7 +113,7 @@ def _narrow(draft: Draft, decoder: Any) -> str:
 def _follow(draft: Draft, tensor: str, front: int, uses: _Uses) -> str:
     """Find what takes an image, past ops that give what they take; gives a reason where it is taken as a whole."""
     if tensor in draft.results:
-        return f"the whole image {tensor} is given"
+        return "the whole image is given, too"
     for node, place in draft.takers(tensor):
         reason = ""
         if node.op in MEASURES:
@@ -139,11 +139,11 @@ def _odd_settings(decoder: Any) -> str:
     """Why an image is decoded in a way that no window can be, or where a window was not shown to be the same."""
     given = _settings(decoder)
     if given["channels"] not in (0, 1, 3):
-        return f"{decoder.name}: no JPEG has {given['channels']} channels"
+        return f"no JPEG has {given['channels']} channels"
     if decoder.op == "DecodeImage":
-        return "" if given["dtype"] == tf.uint8.as_datatype_enum else f"{decoder.name} gives no uint8"
+        return "" if given["dtype"] == tf.uint8.as_datatype_enum else "it gives no uint8"
     if given["try_recover_truncated"] or given["acceptable_fraction"] != 1:
-        return f"{decoder.name} also decodes what is truncated"
+        return "it also decodes what is truncated"
     return ""
 
 
@@ -156,12 +156,12 @@ def _unknown_window(draft: Draft, crop: Any, front: int) -> str:
         return f"{crop.name} keeps all rows and columns" if whole else ""
     strides, length = draft.constant(data_inputs(crop)[3]), draft.traced(data_inputs(crop)[1]).shape[0]
     masks = {name: crop.attr[f"{name}_mask"].i for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
+    cut = [axis for axis in range(min(length or 2, 2)) if not masks["begin"] & masks["end"] & 1 << axis]
+    if masks["ellipsis"] & 3 or not cut:
+        return f"{crop.name} keeps all rows and columns"
     if front or length is None or strides is None or masks["new_axis"] or masks["shrink_axis"] & 3:
         return f"what {crop.name} keeps is no window"
-    if any(strides[:2] != 1):
-        return f"{crop.name} skips or turns rows or columns"
-    cut = [axis for axis in range(min(length, 2)) if not masks["begin"] & masks["end"] & 1 << axis]
-    return f"{crop.name} keeps all rows and columns" if masks["ellipsis"] & 3 or not cut else ""
+    return f"{crop.name} skips or turns rows or columns" if any(strides[:2] != 1) else ""
 
 
 def _settings(decoder: Any) -> dict[str, Any]:

@@ -114,7 +114,9 @@ class Lifting:
             raise Unliftable(f"{op.type} ({op.name}): the function {name} that it calls is not in the graph")
         shapes = [tensor.shape for tensor in list(op.inputs)[len(op.inputs) - len(inputs) :]]
         register(self.library.values())
-        inner = function_def_to_graph.function_def_to_graph(self.library[name], input_shapes=shapes)
+        with tf.init_scope():
+            # Here functions that it calls in turn are looked for among those that are registered.
+            inner = function_def_to_graph.function_def_to_graph(self.library[name], input_shapes=shapes)
         names = [tensor.name for tensor in inner.inputs]
         try:
             return self.run(inner, dict(zip(names, inputs, strict=True)), inner.outputs, active)

@@ -28,7 +28,18 @@ _CHEAP: Final = (
     *("LogicalNot", "LogicalOr", "Maximum", "Minimum", "MirrorPad", "Mul", "Neg", "NotEqual", "OneHot"),
     *("OnesLike", "Pack", "Pad", "PadV2", "Prod", "Range", "Rank", "RealDiv", "Relu", "Reshape", "ReverseV2"),
     *("Rint", "Round", "Select", "SelectV2", "Shape", "Sign", "Size", "Slice", "Snapshot", "Split", "SplitV"),
-    *("Square", "Squeeze", "StopGradient", "StridedSlice", "Sub", "Tile", "Transpose", "Unpack", "ZerosLike"),
+    *(
+        "Square",
+        "Squeeze",
+        "StopGradient",
+        "StridedSlice",
+        "StringFormat",
+        "Sub",
+        "Tile",
+        "Transpose",
+        "Unpack",
+        "ZerosLike",
+    ),
 )
 _LOOKUPS: Final = ("LookupTableFind", "LookupTableFindV2", "LookupTableSize", "LookupTableSizeV2")
 _SOURCE: Final = ":above"

@@ -60,8 +60,8 @@ _ROUNDED: Final = (
     "Erfinv", "Ndtri", "Lgamma", "Digamma", "Pow", "Xdivy", "Xlogy", "Xlog1py", "ComplexAbs", "Angle", "Igamma",
     "Igammac", "Zeta", "NextAfter", "Polygamma", "Reciprocal", "Inv",
 )  # fmt: skip
-"""Vector instructions may compute these otherwise than the scalar ones that are used for the last few values of a tensor: in the last
-bits, or with another sign of a zero or a NaN."""
+"""Vector instructions may compute these otherwise than the scalar ones that are used for the last few values of a tensor:
+in the last bits, or with another sign of a zero or a NaN."""
 
 _STRINGS: Final = (
     "StringLower", "StringUpper", "StringStrip", "RegexReplace", "StaticRegexReplace", "RegexFullMatch",

@@ -14,6 +14,7 @@ from pipeline_opt.build.forms.values import (
     Unliftable,
     Value,
     entries_of,
+    require,
     stacked,
     static,
     sum_of,
@@ -47,7 +48,7 @@ def _pad_rows(value: Ragged, paddings: Any, filler: Any) -> Value:
         raise Unliftable("how far it fills up before the values differs between elements")
     known, ahead = sum_of(after), int(before.known)
     total = sum_of(frame.lengths).plus(known).plus(Sum(ahead))
-    checks = [] if known.low >= 0 else [tf.debugging.assert_non_negative(after.tensor, "paddings below 0")]
+    checks = [] if known.low >= 0 else [require(after.tensor >= 0, "paddings below 0")]
     with tf.control_dependencies(checks):
         if total.known is not None and not ahead:
             return Dense(frame.padded(tf.constant(total.known, tf.int64), filler))

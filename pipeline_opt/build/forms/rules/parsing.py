@@ -16,6 +16,7 @@ from pipeline_opt.build.forms.values import (
     Value,
     of_splits,
     parts,
+    require,
     row_lengths,
     stacked,
     static,
@@ -107,7 +108,7 @@ def _sequence(values: Ragged, inner: Any) -> Ragged:
         return values
     width = inner.num_elements()
     lengths = values.lengths.tensor
-    whole = tf.debugging.assert_equal(lengths % width, tf.zeros([], tf.int64), "a feature has no whole number of steps")
+    whole = require(lengths % width == 0, "a feature has no whole number of steps")
     with tf.control_dependencies([whole]):
         steps = row_lengths(lengths // width)
     return Ragged(tf.reshape(values.values, [-1, *inner]), steps)

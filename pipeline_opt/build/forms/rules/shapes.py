@@ -20,6 +20,7 @@ from pipeline_opt.build.forms.values import (
     entries_of,
     known_or,
     parts,
+    require,
     row_lengths,
     stacked,
     static,
@@ -116,7 +117,7 @@ def _reshaped_rows(value: Ragged, wanted: Any) -> Value:
 def _rewidened(value: Ragged, width: int, new_width: int) -> Ragged:
     """The same values with other lengths, as each of them is of another size."""
     total = value.lengths.tensor * width
-    fits = tf.debugging.assert_equal(total % new_width, tf.constant(0, tf.int64), "a row does not fit into that shape")
+    fits = require(total % new_width == 0, "a row does not fit into that shape")
     with tf.control_dependencies([fits]):
         lengths = row_lengths(total // new_width)
     return Ragged(tf.reshape(value.values, [-1, new_width]), lengths)
@@ -296,7 +297,7 @@ def _as_lengths(first: Value) -> Dense:
     known = sum_of(first)
     lengths = tf.cast(first.tensor, tf.int64)
     if known.low < 0:
-        fits = tf.debugging.assert_non_negative(lengths, "a length is below 0")
+        fits = require(lengths >= 0, "a length is below 0")
         with tf.control_dependencies([fits]):
             lengths = tf.identity(lengths)
     return Dense(lengths, known)

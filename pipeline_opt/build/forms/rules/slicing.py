@@ -23,6 +23,7 @@ from pipeline_opt.build.forms.values import (
     entries_of,
     of_row_ids,
     parts,
+    require,
     row_lengths,
     stacked,
     static,
@@ -103,7 +104,7 @@ def _at(value: Ragged, place: Scalar) -> Any:
     place64, lengths = tf.cast(place.tensor, tf.int64), value.lengths.tensor
     place64 = tf.where(place64 < 0, place64 + lengths, place64)
     inside = (place64 >= 0) & (place64 < lengths)
-    with tf.control_dependencies([tf.debugging.assert_equal(tf.reduce_all(inside), True, "slice index out of bounds")]):
+    with tf.control_dependencies([require(inside, "slice index out of bounds")]):
         return tf.gather(value.values, value.row_starts + place64)
 
 
@@ -254,7 +255,7 @@ def gather(call: Call) -> Sequence[Value]:
 
 def _at_or_fail(value: Ragged, place: Value) -> Any:
     assert isinstance(place, Same | Dense)
-    with tf.control_dependencies([tf.debugging.assert_non_negative(place.tensor, "indices below 0")]):
+    with tf.control_dependencies([require(place.tensor >= 0, "indices below 0")]):
         return _at(value, place)
 
 
@@ -263,7 +264,7 @@ def _gather_rows(params: Ragged, places: Ragged) -> Ragged:
     frame = places.compact
     index = tf.cast(frame.values, tf.int64)
     inside = (index >= 0) & (index < tf.gather(params.lengths.tensor, frame.row_ids))
-    with tf.control_dependencies([tf.debugging.assert_equal(tf.reduce_all(inside), True, "indices out of bounds")]):
+    with tf.control_dependencies([require(inside, "indices out of bounds")]):
         return frame.like(tf.gather(params.values, tf.gather(params.row_starts, frame.row_ids) + index))
 
 

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline_opt.build.forms.calls import Call, Rule
-from pipeline_opt.build.forms.values import Dense, Parts, Ragged, Same, Sparse, Unliftable, Value, entries_of, sum_of
+from pipeline_opt.build.forms.values import (
+    Dense,
+    Parts,
+    Ragged,
+    Same,
+    Sparse,
+    Unliftable,
+    Value,
+    entries_of,
+    require,
+    sum_of,
+)
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
@@ -22,7 +33,7 @@ def to_dense(call: Call) -> Sequence[Value]:
     if not isinstance(length, Same):
         raise Unliftable("the shape that it fills differs between elements")
     wanted = tf.cast(length.tensor, tf.int64)
-    fits = tf.debugging.assert_less_equal(rows.lengths.tensor, wanted, "a value lies outside of the shape")
+    fits = require(rows.lengths.tensor <= wanted, "a value lies outside of the shape")
     with tf.control_dependencies([fits]):
         return [Dense(rows.padded(tf.identity(wanted), call.parameters(3)[0]))]
 

@@ -19,6 +19,7 @@ from pipeline_opt.build.forms.values import (
     of_row_ids,
     of_splits,
     parts,
+    require,
     row_lengths,
     stacked,
     static,
@@ -49,7 +50,7 @@ def decode_raw(call: Call) -> Sequence[Value]:
         raise Unliftable("it decodes several strings of an element")
     lines, size = stacked(given, call.rows), call.op.outputs[0].dtype.size
     bytes_ = tf.cast(tf.strings.length(lines), tf.int64)
-    whole = tf.debugging.assert_equal(bytes_ % size, tf.constant(0, tf.int64), "a string is no whole number of values")
+    whole = require(bytes_ % size == 0, "a string is no whole number of values")
     with tf.control_dependencies([whole]):
         joined = tf.strings.reduce_join(lines)
     return [Ragged(call.again(joined)[0], row_lengths(bytes_ // size))]
@@ -75,7 +76,7 @@ def encode_characters(call: Call) -> Sequence[Value]:
     frame, ends = characters.compact, splits.compact
     if sum_of(ends.lengths) != sum_of(frame.lengths).plus(sum_of(constant(1, tf.int64))):
         raise Unliftable("it joins characters to strings of lengths that are not known")
-    one_each = tf.debugging.assert_equal(ends.values, tf.cast(ends.places, ends.dtype), "it joins several characters")
+    one_each = require(ends.values == tf.cast(ends.places, ends.dtype), "it joins several characters")
     with tf.control_dependencies([one_each]):
         count = tf.cast(tf.shape(frame.values, tf.int64)[0], ends.dtype)
     return [frame.like(call.again(frame.values, tf.range(count + 1))[0])]
@@ -126,7 +127,7 @@ def ngrams(call: Call) -> Sequence[Value]:
     rows = words.compact
     given = stacked(splits, call.rows)
     whole = (given[:, 0] == 0) & (tf.cast(given[:, 1], tf.int64) == rows.lengths.tensor)
-    with tf.control_dependencies([tf.debugging.assert_equal(tf.reduce_all(whole), True, "splits that are no one row")]):
+    with tf.control_dependencies([require(whole, "splits that are no one row")]):
         made, ends = call.again(rows.values, tf.cast(rows.row_splits, given.dtype))
     found = of_splits(made, ends)
     length = tf.cast(found.lengths.tensor, given.dtype)
