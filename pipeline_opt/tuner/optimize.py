@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline_opt.build.dataset import build
 from pipeline_opt.clock import Clock
-from pipeline_opt.ingest import imported
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.search import Found, Search, Step, search
 from pipeline_opt.order.position import end
-from pipeline_opt.plan import Plan, unfolded
-from pipeline_opt.sources import OpaqueDataset
+from pipeline_opt.plan import Plan
 from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.decision import Decision, decide
 from pipeline_opt.tuner.equal import prove
 from pipeline_opt.tuner.facts import gather_facts
-from pipeline_opt.tuner.proof import Equality
+from pipeline_opt.tuner.proof import Equality, Preserves
+from pipeline_opt.tuner.reading_in import as_plan, with_traced
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.variants import autotune
 
@@ -187,57 +186,9 @@ class _Tuner:
         return tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
 
 
-def with_traced(plan: Plan) -> Plan:
-    """The plan with every map's function as it is traced where it stands, so that it can be moved, and cut in two."""
-    found = {
-        step.name: dataclasses.replace(step.item.function, call=traced_by(step, step.item))
-        for step in build_steps(plan, resolve, on_host=True)
-        if isinstance(step.item, Map) and not step.item.forms
-    }
-    return _with_functions(plan, found, "")
-
-
-def _with_functions(plan: Plan, found: Mapping[str, Function], prefix: str) -> Plan:
-    source = plan.source
-    if isinstance(source, Combination):
-        parts = (_with_functions(p, found, inner_prefix(prefix, n)) for n, p in enumerate(source.plans))
-        source = dataclasses.replace(source, plans=tuple(parts))
-    stages = (
-        dataclasses.replace(stage, function=found[prefix + stage.name])
-        if isinstance(stage, Map) and prefix + stage.name in found
-        else stage
-        for stage in plan.stages
-    )
-    return dataclasses.replace(plan, source=source, stages=tuple(stages))
-
-
 def _preserves(found: Found) -> Preserves:
     kept = found.preserves
     return "rounding" if kept == "rounding" else "set" if kept in ("set", "consent") else "exact"
-
-
-def as_plan(pipeline: Any) -> Plan:
-    """The plan of what a user gives, read from its graph where it is a dataset."""
-    if not isinstance(pipeline, Plan):
-        return imported(pipeline)
-    plan = unfolded(pipeline)
-    if isinstance(plan.source, OpaqueDataset) and plan.source.dataset is not None:
-        inner = imported(plan.source.dataset)
-        stages = [*inner.stages, *plan.stages]
-        return dataclasses.replace(inner, stages=tuple(_renamed(stages)))
-    return plan
-
-
-def _renamed(stages: Sequence[Any]) -> list[Any]:
-    taken: set[str] = set()
-    named = []
-    for stage in stages:
-        name, number = stage.name, 2
-        while name in taken:
-            name, number = f"{stage.name}_{number}", number + 1
-        taken.add(name)
-        named.append(dataclasses.replace(stage, name=name))
-    return named
 
 
 def _with_wishes(facts: Facts, wishes: Wishes, machine: Machine) -> Facts:

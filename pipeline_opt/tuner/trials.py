@@ -222,6 +222,9 @@ class _Running:
     def run(self) -> None:
         """The probe, then rounds until rounds, time or rivals are used up."""
         self._probe()
+        if any(name not in self._paces for name in self._alive):
+            # Stopped, or out of time, before everyone's speed was known: there is nothing to compare.
+            return
         looks = max(self._schedule.max_rounds - self._schedule.min_rounds + 1, 1)
         level = 1 - (1 - LEVEL) / (max(len(self._runners) - 1, 1) * looks)
         while not self._stopped and len(self._alive) > (1 if self._rounds >= self._schedule.min_rounds else 0):

@@ -1,0 +1,65 @@
+"""What a user gives, as a plan that can be rewritten."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline_opt.build.steps import build_steps
+from pipeline_opt.functions import Function
+from pipeline_opt.ingest import imported
+from pipeline_opt.names import inner_prefix
+from pipeline_opt.plan import Combination, Plan, unfolded
+from pipeline_opt.sources import OpaqueDataset
+from pipeline_opt.stages import Map
+from pipeline_opt.storage import resolve
+from pipeline_opt.tuner.forms import traced_by
+
+
+def as_plan(pipeline: Any) -> Plan:
+    """The plan of what a user gives, read from its graph where it is a dataset."""
+    if not isinstance(pipeline, Plan):
+        return imported(pipeline)
+    plan = unfolded(pipeline)
+    if isinstance(plan.source, OpaqueDataset) and plan.source.dataset is not None:
+        inner = imported(plan.source.dataset)
+        stages = [*inner.stages, *plan.stages]
+        return dataclasses.replace(inner, stages=tuple(_renamed(stages)))
+    return plan
+
+
+def _renamed(stages: Sequence[Any]) -> list[Any]:
+    taken: set[str] = set()
+    named = []
+    for stage in stages:
+        name, number = stage.name, 2
+        while name in taken:
+            name, number = f"{stage.name}_{number}", number + 1
+        taken.add(name)
+        named.append(dataclasses.replace(stage, name=name))
+    return named
+
+
+def with_traced(plan: Plan) -> Plan:
+    """The plan with every map's function as it is traced where it stands, so that it can be moved, and cut in two."""
+    found = {
+        step.name: dataclasses.replace(step.item.function, call=traced_by(step, step.item))
+        for step in build_steps(plan, resolve, on_host=True)
+        if isinstance(step.item, Map) and not step.item.forms
+    }
+    return _with_functions(plan, found, "")
+
+
+def _with_functions(plan: Plan, found: Mapping[str, Function], prefix: str) -> Plan:
+    source = plan.source
+    if isinstance(source, Combination):
+        parts = (_with_functions(p, found, inner_prefix(prefix, n)) for n, p in enumerate(source.plans))
+        source = dataclasses.replace(source, plans=tuple(parts))
+    stages = (
+        dataclasses.replace(stage, function=found[prefix + stage.name])
+        if isinstance(stage, Map) and prefix + stage.name in found
+        else stage
+        for stage in plan.stages
+    )
+    return dataclasses.replace(plan, source=source, stages=tuple(stages))
