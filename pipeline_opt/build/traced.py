@@ -150,6 +150,11 @@ def _without(graph_def: Any, placeholders: Collection[str]) -> tuple[Any, set[st
     body, nodes = copy.deepcopy(graph_def), {name.partition(":")[0] for name in placeholders}
     del body.node[:]
     body.node.extend(node for node in graph_def.node if node.name not in nodes)
+    gone = {f"loc:@{node}".encode() for node in nodes}
+    for node in body.node:
+        if "_class" in node.attr and not gone.isdisjoint(node.attr["_class"].list.s):
+            # It asks to be on the device of a placeholder that is no longer there.
+            del node.attr["_class"]
     taken = {name if ":" in name else f"{name}:0" for node in body.node for name in node.input}
     return body, taken & set(placeholders)
 

@@ -79,7 +79,7 @@ class Lifting:
             if active is not None:
                 require_harmless(call)
             if call.same and not (rule and rule.always):
-                if _runs_functions(op):
+                if _runs_functions(op) or (rule is None and _has_state(op.type)):
                     raise Unliftable(reason(op.type))
                 return [Same(tensor) for tensor in call.again(*call.parameters())]
             if rule is None:

@@ -119,6 +119,9 @@ class Ragged:
             is left out.
         splits: Where rows start and the last one ends, where that is computed already.
         numbered: Whether the values of each row are 0, 1, 2 and so on.
+        filler: The one value that all of them are, of shape (), where there is only one.
+        longer: The tensor of which each row is cut to at most `cut` values, where that is what it is.
+        cut: That number.
     """
 
     values: Any
@@ -126,6 +129,9 @@ class Ragged:
     starts: Any = None
     splits: Any = None
     numbered: bool = False
+    filler: Any = None
+    longer: Ragged | None = None
+    cut: int = 0
 
     @property
     def shape(self) -> Any:
@@ -202,7 +208,9 @@ class Ragged:
         Returns:
             A tensor of shape (rows, length, *inner).
         """
-        compact = self.compact
+        known = tf.get_static_value(tf.cast(length, tf.int64))
+        # Padding cuts what is too long itself.
+        compact = (self.longer if self.longer is not None and known == self.cut else self).compact
         inner = compact.values.shape[1:].as_list()
         shape = tf.stack(
             [tf.constant(-1, tf.int64), tf.cast(length, tf.int64), *[-1 if n is None else n for n in inner]]
@@ -214,7 +222,6 @@ class Ragged:
             row_partition_tensors=[compact.row_splits],
             row_partition_types=["ROW_SPLITS"],
         )
-        known = tf.get_static_value(tf.cast(length, tf.int64))
         made.set_shape([None, None if known is None or known < 0 else known, *inner])
         return made
 

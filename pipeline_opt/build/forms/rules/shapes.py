@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -231,6 +232,9 @@ def as_rows(value: Value, rows: Any) -> Ragged:
 
 
 def _rows_joined(pieces: Sequence[Ragged]) -> Value:
+    total = functools.reduce(Sum.plus, (sum_of(piece.lengths) for piece in pieces))
+    if total.known is not None and len(pieces) == 2 and pieces[1].filler is not None:
+        return Dense(pieces[0].padded(tf.constant(total.known, tf.int64), pieces[1].filler))
     sizes = [tf.shape(piece.values, tf.int64)[0] for piece in pieces]
     offsets = tf.cumsum(tf.stack(sizes), exclusive=True)
     starts = tf.stack([piece.row_starts for piece in pieces], axis=1) + offsets
@@ -240,9 +244,6 @@ def _rows_joined(pieces: Sequence[Ragged]) -> Value:
     )
     values = tf.gather(tf.concat([piece.values for piece in pieces], 0), found.rt_dense_values)
     splits = found.rt_nested_splits[:: len(pieces)]
-    total = Sum()
-    for piece in pieces:
-        total = total.plus(sum_of(piece.lengths))
     joined = Ragged(values, Dense(splits[1:] - splits[:-1], total), splits=splits)
     return joined if total.known is None else joined.dense(tf.constant(total.known, tf.int64))
 
@@ -288,7 +289,7 @@ def fill(call: Call) -> Sequence[Value]:
     shape = tf.stack([tf.reduce_sum(lengths.tensor), *sizes])
     values = tf.fill(shape, value.tensor)
     values.set_shape([None, *sizes])
-    return [Ragged(values, lengths)]
+    return [Ragged(values, lengths, filler=None if sizes else value.tensor)]
 
 
 def _as_lengths(first: Value) -> Dense:

@@ -120,11 +120,12 @@ def _slice_of_rows(value: Ragged, axis: Axis) -> Ragged:
         if sum_of(lengths).low < 0:
             lengths = row_lengths(tf.maximum(lengths.tensor, 0), sum_of(value.lengths).high)
     rows = tf.shape(value.lengths.tensor)
-    return Ragged(
-        value.values,
-        Dense(tf.broadcast_to(lengths.tensor, rows), sum_of(lengths)),
-        value.row_starts + begin.tensor,
-    )
+    taken = Dense(tf.broadcast_to(lengths.tensor, rows), sum_of(lengths))
+    if sum_of(begin).known != 0:
+        return Ragged(value.values, taken, value.row_starts + begin.tensor)
+    known = axis.end.known if isinstance(axis.end, Same) else None
+    longer = value if known is not None and known > 0 else None
+    return Ragged(value.values, taken, value.row_starts, longer=longer, cut=int(known or 0))
 
 
 def _strided_rows(value: Ragged, axis: Axis) -> Ragged:
