@@ -133,3 +133,13 @@ def test_a_check_in_a_function_of_varying_lengths(tf: Any) -> None:
     assert [b.numpy().tolist() for b in elements.batch(2).map(derived)] == [[[2.0, 0.0], [4.0, 10.0]]]
     with pytest.raises(tf.errors.InvalidArgumentError):
         list(tf.data.Dataset.from_tensor_slices([[2.0, 500.0, 1.0]]).batch(1).map(derived))
+
+
+def test_a_table_with_buckets_for_unknown_words_is_looked_up_by_batches() -> None:
+    initializer = tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([0, 1], tf.int64))
+    table = tf.lookup.StaticVocabularyTable(initializer, num_oov_buckets=4)
+    function = traced(lambda line: table.lookup(tf.strings.split(line)), tf.TensorSpec((), tf.string))
+    derived = padded(function)
+    assert not isinstance(derived, Refused), derived
+    found = compare(function, derived, [b"a b z", b"", b"q a"], lambda dataset, size: dataset.padded_batch(size))
+    assert found.exact, found

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline_opt.build import bridged
+from pipeline_opt.errors import PlanError
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Csv, FileSource, FixedLength, Images, ResolvedSource, TextLines, TFRecords
 from pipeline_opt.stages import AUTO, Interleave
@@ -54,9 +55,17 @@ class FileReader:
             return self.names().flat_map(self.opener(self.name), name=self.name)
         return self.opener(self.name)(list(self.resolved.files))
 
-    def interleave(self, names: Any, stage: Interleave) -> Any:
-        """A dataset of the elements of the files in `names`, read as an interleave stage says."""
+    def interleave(self, names: Any, stage: Interleave, finish: Callable[[Any], Any] | None = None) -> Any:
+        """A dataset of the elements of the files in `names`, read as an interleave stage says.
+
+        Args:
+            names: The files, as `names` gives them.
+            stage: The stage.
+            finish: What the dataset of each file passes through, if there is something.
+        """
         if isinstance(self.source, Images):
+            if finish is not None:
+                raise PlanError(f"{stage.name}: an image file holds one element; put the stages inside it after it")
             # A file holds one element, so taking files in turn is a parallel read in order.
             calls = stage.num_parallel_calls
             if calls is not None and stage.cycle_length != AUTO:
@@ -64,7 +73,7 @@ class FileReader:
             read = self._image_reader(stage.name)
             images = names.map(read, **parallel(calls, stage.deterministic), name=stage.name)
             return self._off_the_common_threads(images, AUTO if calls is None else calls)
-        elements = names.interleave(self.opener(stage.name), **interleave_arguments(stage))
+        elements = names.interleave(finished(self.opener(stage.name), finish), **interleave_arguments(stage))
         return self._off_the_common_threads(elements, stage.cycle_length)
 
     def opener(self, name: str) -> Callable[[Any], Any]:
@@ -100,6 +109,18 @@ class FileReader:
 
     def _off_the_common_threads(self, elements: Any, cycle_length: int = 1) -> Any:
         return elements if self.bridge is None else bridged.on_own_threads(elements, cycle_length)
+
+
+def finished(opener: Callable[..., Any], finish: Callable[[Any], Any] | None) -> Callable[..., Any]:
+    """A function that opens a dataset, which then passes through something."""
+    if finish is None:
+        return opener
+
+    def opened(*element: Any) -> Any:
+        return finish(opener(*element))
+
+    opened.__name__ = getattr(opener, "__name__", "opened").replace("<lambda>", "opened")
+    return opened
 
 
 def read_image(path: Any, label: Any) -> tuple[Any, Any]:

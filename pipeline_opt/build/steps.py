@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from pipeline_opt.names import inner_prefix
 from pipeline_opt.order import check_order
 from pipeline_opt.plan import Combination, Concatenate, Merge, Plan, Zip
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source, Tensors
-from pipeline_opt.stages import Interleave, PrefetchToDevice, Stage
+from pipeline_opt.stages import Interleave, PrefetchToDevice, Stage, inner_stages
 
 tf = lazy_module("tensorflow")
 
@@ -77,12 +77,27 @@ def _steps(context: _Context, plan: Plan, prefix: str) -> Iterator[Built]:
         if context.on_host and isinstance(stage, PrefetchToDevice):
             continue
         named, before = _prefixed(stage, prefix), dataset
+        inside: list[Built] = []
+        finish = partial(_finish, inner_stages(stage), prefix, inside) if inner_stages(stage) else None
         if isinstance(named, Interleave) and named.map_func is None:
             assert reader is not None, "check_order refuses a reading interleave over other sources"
-            dataset = transformations.checked(partial(reader.interleave, before, named), named.name, named, before)
+            make = partial(reader.interleave, before, named, finish)
+            dataset = transformations.checked(make, named.name, named, before)
         else:
-            dataset = transformations.apply(before, named)
+            dataset = transformations.apply(before, named, finish)
+        yield from inside
         yield Built(named.name, stage, before, dataset)
+
+
+def _finish(stages: Iterable[Stage], prefix: str, inside: list[Built], dataset: Any) -> Any:
+    """What stages inside another one make of a dataset in the function that is being traced; TensorFlow may trace it twice."""
+    inside.clear()
+    for stage in stages:
+        named, before, deeper = _prefixed(stage, prefix), dataset, list[Built]()
+        finish = partial(_finish, inner_stages(stage), prefix, deeper) if inner_stages(stage) else None
+        dataset = transformations.apply(before, named, finish)
+        inside += [*deeper, Built(named.name, stage, before, dataset)]
+    return dataset
 
 
 def _combined(source: Combination, inner: list[Any], name: str) -> Any:

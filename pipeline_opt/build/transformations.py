@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline_opt.build.functions import asked, mapped, scoped
 from pipeline_opt.build.settings import tf_options
-from pipeline_opt.build.sources import interleave_arguments, parallel
+from pipeline_opt.build.sources import finished, interleave_arguments, parallel
 from pipeline_opt.errors import FunctionError, PlanError, PlanWarning, SchemeError
 from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
@@ -42,14 +42,23 @@ from pipeline_opt.storage.uris import require_scheme
 tf = lazy_module("tensorflow")
 
 
-def apply(dataset: Any, stage: Stage) -> Any:
+Finish = Callable[[Any], Any]
+"""What the datasets inside an interleave or a flat_map pass through."""
+
+
+def apply(dataset: Any, stage: Stage, finish: Finish | None = None) -> Any:
     """The dataset with one more transformation.
+
+    Args:
+        dataset: What it is applied to.
+        stage: The transformation.
+        finish: What the datasets inside it pass through, if there is something.
 
     Raises:
         FunctionError: tf.data could not trace the stage's function; names the stage and keeps the cause.
         PlanError: The stage does not fit the elements; names them.
     """
-    return checked(lambda: _apply(dataset, stage), stage.name, stage, dataset)
+    return checked(lambda: _apply(dataset, stage, finish), stage.name, stage, dataset)
 
 
 def checked(make: Callable[[], Any], name: str, item: Stage | Source, *taken: Any) -> Any:
@@ -76,18 +85,19 @@ def checked(make: Callable[[], Any], name: str, item: Stage | Source, *taken: An
         raise kind(f"{name}: cannot be built: {named}{takes}") from error
 
 
-def _apply(dataset: Any, stage: Stage) -> Any:
+def _apply(dataset: Any, stage: Stage, finish: Finish | None) -> Any:
     name = stage.name
     match stage:
         case Interleave(map_func=Function() as function):
-            return dataset.interleave(scoped(function, name), **interleave_arguments(stage))
+            opened = finished(scoped(function, name), finish)
+            return dataset.interleave(opened, **interleave_arguments(stage))
         case Map():
             calls = parallel(stage.num_parallel_calls, stage.deterministic)
             return dataset.map(mapped(stage, dataset.element_spec), **calls, name=name)
         case Filter():
             return dataset.filter(asked(stage, dataset.element_spec), name=name)
         case FlatMap():
-            return dataset.flat_map(scoped(stage.map_func, name), name=name)
+            return dataset.flat_map(finished(scoped(stage.map_func, name), finish), name=name)
         case Cache():
             require_scheme(stage.filename)
             return dataset.cache(stage.filename, name=name)

@@ -26,7 +26,7 @@ from pipeline_opt.variants import autotune
 
 tf = lazy_module("tensorflow")
 
-TRIED: Final = 4
+TRIED: Final = 3
 """Plans that are tried against what was given."""
 GIVEN, AUTOTUNE = "given", "autotune"
 

@@ -113,6 +113,14 @@ def look_up(call: Call) -> Sequence[Value]:
     return [Dense(_found(call, table, stacked(keys, call.rows), default))]
 
 
+def table_size(call: Call) -> Sequence[Value]:
+    """How many keys a table has: the same for all rows, as the table cannot change."""
+    (table,) = call.inputs
+    if not isinstance(table, Same):
+        raise Unliftable("its table differs between elements")
+    return [Same(call.again(table.tensor)[0])]
+
+
 def _found(call: Call, table: Same, keys: Any, default: Same) -> Any:
     values = call.again(table.tensor, keys, default.tensor)[0]
     values.set_shape(keys.shape)
@@ -149,5 +157,7 @@ RULES: Final = {
     "ReduceJoin": Rule(reduce_join),
     "LookupTableFind": Rule(look_up),
     "LookupTableFindV2": Rule(look_up),
+    "LookupTableSize": Rule(table_size),
+    "LookupTableSizeV2": Rule(table_size),
     "StringNGrams": Rule(ngrams),
 }
