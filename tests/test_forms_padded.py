@@ -135,7 +135,7 @@ def test_a_check_in_a_function_of_varying_lengths(tf: Any) -> None:
         list(tf.data.Dataset.from_tensor_slices([[2.0, 500.0, 1.0]]).batch(1).map(derived))
 
 
-def test_a_table_with_buckets_for_unknown_words_is_looked_up_by_batches() -> None:
+def test_a_table_with_buckets_for_unknown_words_is_looked_up_by_batches(tf: Any) -> None:
     initializer = tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([0, 1], tf.int64))
     table = tf.lookup.StaticVocabularyTable(initializer, num_oov_buckets=4)
     function = traced(lambda line: table.lookup(tf.strings.split(line)), tf.TensorSpec((), tf.string))

@@ -1,0 +1,44 @@
+"""What `pipeline_opt.optimize` makes of a dataset: the only place that calls it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+import pipeline_opt as po
+
+
+class Unavailable(Exception):
+    """A variant cannot be had; says why."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned pipeline.
+
+    Args:
+        build: Makes its dataset, with empty caches.
+        seconds: What tuning took.
+        told: What was changed, in words.
+    """
+
+    build: Callable[[], tf.data.Dataset]
+    seconds: float
+    told: str
+
+
+def tuned(dataset: tf.data.Dataset, epochs: int, budget_s: float, memory_bytes: int | None) -> Tuned:
+    """Optimize a dataset.
+
+    Raises:
+        Unavailable: This version of the package does not optimize.
+    """
+    optimize = getattr(po, "optimize", None)
+    if optimize is None:
+        raise Unavailable(f"pipeline_opt {po.__version__} has no optimize")
+    start = time.perf_counter()
+    best = optimize(dataset, epochs=epochs, budget_s=budget_s, memory_bytes=memory_bytes)
+    return Tuned(best.pipeline.build, time.perf_counter() - start, str(best.explain()))
