@@ -11,6 +11,7 @@ import numpy as np
 
 LEVEL: Final = 0.95
 RESAMPLES: Final = 2000
+LARGEST: Final = 700.0
 _ANGLES: Final = np.linspace(-math.pi / 2, math.pi / 2, 20_001)
 
 
@@ -45,7 +46,12 @@ def interval(logs: Sequence[float], *, level: float = LEVEL, seed: int = 0) -> I
     wider = student / NormalDist().inv_cdf(1 - tail) * math.sqrt(count / (count - 1))
     least = student * float(values.std(ddof=1)) / math.sqrt(count)
     ends = (centre + min(wider * float(low), -least), centre + max(wider * float(high), least))
-    return Interval(math.exp(centre), math.exp(ends[0]), math.exp(ends[1]), count, level)
+    return Interval(_exp(centre), _exp(ends[0]), _exp(ends[1]), count, level)
+
+
+def _exp(log: float) -> float:
+    """Infinity where the number would be too large: two rounds that differ much say nothing of the upper end."""
+    return math.exp(log) if log < LARGEST else math.inf
 
 
 def student_t(quantile: float, freedom: int) -> float:

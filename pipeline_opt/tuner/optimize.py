@@ -21,6 +21,7 @@ from pipeline_opt.tuner.equal import prove
 from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.proof import Equality, Preserves
 from pipeline_opt.tuner.reading_in import as_plan, with_traced
+from pipeline_opt.tuner.shortened import elements_to_keep, shortened
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.variants import autotune
 
@@ -87,6 +88,8 @@ class Tuning:
 
 TRIAL_SHARE: Final = 0.6
 """The part of the time left that trials take; of what is left then, the proof takes its share, and the changes the rest."""
+FINAL_SHARE: Final = 0.8
+"""The part of the time left then that a second contest takes, where the first left it open."""
 PROOF_SHARE: Final = 0.5
 LEAST_SHARE: Final = 0.2
 MOST_EPOCHS: Final = 2
@@ -134,10 +137,14 @@ class _Tuner:
         found = search(self._given, facts)
         candidates = chosen(found, self._given, TRIED)
         plans = {AUTOTUNE: autotune(self._given), **{name: c.plan for name, c in candidates.items()}}
-        makers = {GIVEN: self._make_given, **{name: _maker(plan) for name, plan in plans.items()}}
+        makers = self._makers({GIVEN: self._given, **plans}, facts)
         trials = self._contest(makers, facts, TRIAL_SHARE)
+        finalist = self._finalist(trials, candidates)
+        if finalist is not None:
+            trials = self._contest({name: makers[name] for name in (GIVEN, AUTOTUNE, finalist)}, facts, FINAL_SHARE)
         while True:
-            decision = decide(trials, [name for name in candidates if name not in self._refused])
+            running = {c.name for c in trials.candidates}
+            decision = decide(trials, [name for name in candidates if name in running and name not in self._refused])
             if not decision.changed:
                 plan = plans.get(decision.name, self._given)
                 return Tuning(self._given, plan, (), decision, trials, None, facts, found, self._refused)
@@ -152,6 +159,21 @@ class _Tuner:
         return Tuning(
             self._given, winner.plan, winner.steps, decision, trials, equality, facts, found, self._refused, along
         )
+
+    def _makers(self, plans: Mapping[str, Plan], facts: Facts) -> dict[str, Callable[[], Any]]:
+        """What makes each dataset that is tried: all of it, or of all of them the first elements only."""
+        count = elements_to_keep(self._given, facts)
+        if count is not None:
+            return {name: _maker(shortened(plan, count)) for name, plan in plans.items()}
+        return {name: self._make_given if name == GIVEN else _maker(plan) for name, plan in plans.items()}
+
+    def _finalist(self, trials: Contest, candidates: Mapping[str, Found]) -> str | None:
+        """The most promising candidate, where none has been shown to be faster yet and there is time to look closer."""
+        if decide(trials, list(candidates)).changed or self._left() <= LEAST_SHARE * self._wishes.budget_s:
+            return None
+        over = {name: trials.ratio(name, GIVEN).value for name in candidates if name not in trials.dropped}
+        best = max(over, key=lambda name: over[name] if over[name] == over[name] else 0.0, default=None)
+        return best if best is not None and not over[best] < 1 else None
 
     def _tell(self, what: str) -> None:
         self._on_progress(self._clock.now() - self._started, what)
@@ -172,6 +194,7 @@ class _Tuner:
             clock=self._clock,
             elements_of=_counter(self._given, self._make_given()),
             epochs=min(self._wishes.epochs, MOST_EPOCHS),
+            whole=elements_to_keep(self._given, facts) is not None,
             seed=self._wishes.seed,
             memory_bytes=facts.memory_bytes,
             on_progress=lambda _, what: self._tell(what),
@@ -182,7 +205,7 @@ class _Tuner:
         if len(winner.steps) == 1:
             return ()
         plans = [self._given, *(step.rewrite.plan for step in winner.steps)]
-        trials = self._contest({str(number): _maker(plan) for number, plan in enumerate(plans)}, facts, 1.0)
+        trials = self._contest(self._makers({str(n): plan for n, plan in enumerate(plans)}, facts), facts, 1.0)
         return tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
 
 

@@ -73,12 +73,14 @@ class Schedule:
         max_rounds: Rounds after which it is over.
         epochs: Epochs of a job.
         epoch_examples: Examples of an epoch, where it is known.
+        whole: Whether turns are whole epochs in any case.
     """
 
     min_rounds: int
     max_rounds: int
     epochs: int = 1
     epoch_examples: int | None = None
+    whole: bool = False
 
     def next_round(self, done: int, remaining_s: float, paces: Collection[Pace]) -> Round | None:
         """The next round; None where the rounds or the time are used up.
@@ -94,7 +96,7 @@ class Schedule:
             return None
         epochs_s = sum(pace.epochs_s(self.epochs, self.epoch_examples) for pace in paces)
         fits = epochs_s * max(self.min_rounds - done, 1) <= remaining_s
-        if self.epochs > 1 or (self.epoch_examples is not None and fits):
+        if self.whole or self.epochs > 1 or (self.epoch_examples is not None and fits):
             enough = done == 0 or epochs_s <= remaining_s
             goal = None if self.epoch_examples is None else self.epochs * self.epoch_examples
             return Round(True, goal) if enough else None

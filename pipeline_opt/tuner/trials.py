@@ -120,6 +120,7 @@ def contest(
     elements_of: Callable[[Any], int],
     epochs: int = 1,
     epoch_examples: int | None = None,
+    whole: bool = False,
     min_rounds: int = 4,
     max_rounds: int = 12,
     seed: int = 0,
@@ -142,6 +143,8 @@ def contest(
         elements_of: Examples in a batch; candidates may batch differently.
         epochs: Epochs of the job. With more than one, a turn is that many epochs with empty caches at first.
         epoch_examples: Examples of an epoch, where it is known; what is found out by the way need not be.
+        whole: Whether turns are whole epochs, however long: where epochs are of few batches, most of which buffers would hold
+            between turns.
         min_rounds: Rounds before anyone drops out for being slow.
         max_rounds: Rounds at the most.
         seed: Draws the orders and resamples the intervals.
@@ -157,7 +160,7 @@ def contest(
     """
     _check(datasets, seconds=seconds, epochs=epochs, min_rounds=min_rounds, max_rounds=max_rounds)
     runners = {name: Runner(make, elements_of, clock, rss, memory_bytes, stop) for name, make in datasets.items()}
-    schedule = Schedule(min_rounds, max_rounds, epochs, epoch_examples)
+    schedule = Schedule(min_rounds, max_rounds, epochs, epoch_examples, whole)
     running = _Running(runners, schedule, clock, seconds, seed, memory_bytes, on_progress, explain)
     try:
         running.run()
@@ -241,7 +244,7 @@ class _Running:
         """Find out everyone's speed, its fill, and, as it was idle while the others were probed, what it buffers."""
         share_s = self._seconds / 2 / len(self._runners)
         short_s = min(LONGEST_PROBE_S, PROBE_SHARE * self._seconds / 2 / len(self._runners))
-        for number in range(1 if self._schedule.epochs > 1 else 2):
+        for number in range(1 if self._schedule.epochs > 1 or self._schedule.whole else 2):
             for name in self._alive:
                 if self._stopped or self._left_s <= 0:
                     return

@@ -167,12 +167,15 @@ class Runner:
                 self.close()
             if not before[-1].examples:
                 break
-        counted: tuple[Stretch, ...] = ()
-        if self._cut is None:
-            counted = (self._take(math.inf if goal is None else goal, deadline, enough_s),)
-        if counted and counted[0].ended:
-            self.close()
-        return self._end(number, counted, goal, tuple(before))
+        counted: list[Stretch] = []
+        while self._cut is None and not any(stretch.examples for stretch in counted):
+            counted.append(self._take(math.inf if goal is None else goal, deadline, enough_s))
+            if counted[-1].ended:
+                self.close()
+            # The data ended just where the turn began: it goes on from their beginning.
+            if len(counted) > 1:
+                break
+        return self._end(number, tuple(counted), goal, tuple(before))
 
     def take_epochs(self, number: int, epochs: int, goal: int | None, limit_s: float) -> Turn:
         """Go through the data from the beginning, with a dataset of its own, so that caches are empty at first.
