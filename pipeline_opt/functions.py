@@ -84,7 +84,8 @@ class Function:
         return (self.ref, self.arguments) == (other.ref, other.arguments)
 
     def __hash__(self) -> int:
-        return hash(self.ref)
+        # As far as equality looks: by reference where there is one, else by the very object.
+        return hash(self.ref if self.ref else self.call if isinstance(self.call, Chain) else id(self.call))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from pipeline_opt.functions import Function
+from pipeline_opt.functions import Chain, Function
+
+_PURITIES: Final = ("pure", "random", "unknown")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,22 @@ class FunctionFacts:
         return self.forms.get(name, FormFacts(refused=f"the form {name} was not looked for"))
 
 
+def _chained(functions: tuple[FunctionFacts, ...]) -> FunctionFacts:
+    """What is known of functions that are called one after another."""
+    worst = max(functions, key=lambda known: _PURITIES.index(known.purity))
+    return replace(
+        functions[-1],
+        purity=worst.purity,
+        evidence=worst.evidence,
+        cpu_s=sum(known.cpu_s for known in functions),
+        wait_s=sum(known.wait_s for known in functions),
+        bytes_out=next((known.bytes_out for known in reversed(functions) if known.bytes_out), 0.0),
+        python=any(known.python for known in functions),
+        seeded=any(known.seeded for known in functions),
+        forms={},
+    )
+
+
 @dataclass(frozen=True)
 class StageFacts:
     """What was measured of a stage without a function that a plan knows: an opaque one, a source.
@@ -88,6 +107,11 @@ class StageFacts:
     open_s: float = 0.0
     stream_bytes_per_s: float | None = None
     total_bytes_per_s: float | None = None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether reading waits for a storage that is not local."""
+        return bool(self.open_s or self.stream_bytes_per_s or self.wait_s)
 
 
 @dataclass(frozen=True)
@@ -129,7 +153,11 @@ class Facts:
         bits: Whether results have to be the same bit for bit.
         consent: Whether changes of meaning are wanted.
         disk: A folder for what is kept on disk, "" if nothing may be.
+        disk_bytes_per_s: What it takes and gives in a second; 0 where that was not measured.
         prefix: What the names of `stages` begin with for the plan that is looked at.
+        whole: Whether every element of the plan that is looked at is asked for in an epoch: not in a zip that ends early.
+        ordered: Whether elements keep their order where the plan that is looked at says nothing of it.
+        swallows: The stage behind the plan that is looked at that leaves out what a function fails on; "" if none does.
     """
 
     cores: float = 1.0
@@ -143,11 +171,21 @@ class Facts:
     bits: bool = False
     consent: bool = False
     disk: str = ""
+    disk_bytes_per_s: float = 0.0
     prefix: str = ""
+    whole: bool = True
+    ordered: bool = True
+    swallows: str = ""
 
     def of(self, function: Function) -> FunctionFacts:
-        """What is known of a function; one that was not looked at is of unknown purity and costs nothing."""
-        return self.functions.get(function, FunctionFacts())
+        """What is known of a function; one that was not looked at is of unknown purity and costs nothing.
+
+        Of a chain that was not looked at, what follows from its parts.
+        """
+        known = self.functions.get(function)
+        if known is None and isinstance(function.call, Chain):
+            return _chained(tuple(self.of(part) for part in function.call.functions))
+        return known or FunctionFacts(evidence="it was not looked at")
 
     def stage(self, name: str) -> StageFacts | None:
         """What was measured of a stage; None where it was not there then."""

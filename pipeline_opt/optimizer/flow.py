@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline_opt.functions import Function
+from pipeline_opt.names import inner_prefix
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Concatenate, Plan, Sample, Zip
 from pipeline_opt.stages import (
     Batch,
     BucketBySequenceLength,
@@ -21,9 +23,11 @@ from pipeline_opt.stages import (
     Rebatch,
     Repeat,
     Shard,
+    Skip,
     Stage,
     Take,
     Unbatch,
+    inner_stages,
 )
 
 
@@ -52,64 +56,93 @@ class Flow:
         return self.elements * self.rows
 
 
-def flows(plan: Plan, facts: Facts) -> Iterator[tuple[Stage, Flow, Flow]]:
-    """Every stage with what it takes and what it gives."""
-    at = source_flow(plan, facts)
+def flows(plan: Plan, facts: Facts) -> list[tuple[Stage, Flow, Flow]]:
+    """Every stage with what it takes and what it gives. A source's elements are its records, also before files are open."""
+    at, out = source_flow(plan, facts), []
     for stage in plan.stages:
-        given = _after(stage, at, facts)
-        yield stage, at, given
+        given = after(stage, at, facts)
+        out.append((stage, at, given))
         at = given
+    return out
 
 
 def source_flow(plan: Plan, facts: Facts) -> Flow:
     """What a plan's source gives."""
-    known = facts.stage(plan.source.kind)
-    if known is not None:
-        rows = max(known.rows, 1.0)
-        return Flow(1.0, rows, known.bytes_out / rows)
-    if isinstance(plan.source, Combination):
-        ends = [last_flow(part, within(facts, number)) for number, part in enumerate(plan.source.plans)]
-        return Flow(1.0, max(end.rows for end in ends), sum(end.row_bytes for end in ends) / len(ends))
-    return Flow(1.0, 1.0, 0.0)
+    source, known = plan.source, facts.stage(plan.source.kind)
+    if isinstance(source, Combination):
+        ends = [last_flow(part, within(facts, number)) for number, part in enumerate(source.plans)]
+        rows = max(end.rows for end in ends)
+        bytes_ = sum(share * end.bytes for share, end in zip(shares(source, facts), ends, strict=True))
+        return Flow(1.0, rows, bytes_ / rows)
+    if known is None:
+        return Flow(1.0, 1.0, 0.0)
+    rows = max(known.rows, 1.0)
+    return Flow(1.0, rows, known.bytes_out / rows)
+
+
+def shares(source: Combination, facts: Facts) -> Sequence[float]:
+    """Elements of each plan in an element of the source in which they meet."""
+    match source:
+        case Zip():
+            return [1.0] * len(source.plans)
+        case Sample(weights=weights) if weights is not None:
+            return [weight / sum(weights) for weight in weights]
+        case Concatenate():
+            ends = [epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans)]
+            known = [end for end in ends if end is not None and math.isfinite(end)]
+            if len(known) == len(ends) and sum(known) > 0:
+                return [end / sum(known) for end in known]
+    return [1.0 / len(source.plans)] * len(source.plans)
 
 
 def last_flow(plan: Plan, facts: Facts) -> Flow:
     """What leaves a plan, for one element of its source."""
-    ends = [given for _, _, given in flows(plan, facts)]
-    return ends[-1] if ends else source_flow(plan, facts)
+    ends = flows(plan, facts)
+    return ends[-1][2] if ends else source_flow(plan, facts)
 
 
 def within(facts: Facts, number: int) -> Facts:
-    """The facts of a plan inside the source of another one."""
-    return replace(facts, prefix=f"{facts.prefix}in{number}_")
+    """The facts of a plan inside the source of another one; nobody takes a step between its elements."""
+    return replace(facts, prefix=inner_prefix(facts.prefix, number), step_s=0.0)
+
+
+def form_name(stage: Map) -> str:
+    """The forms in which a map computes its function, as facts name them."""
+    return "+".join(form if isinstance(form, str) else form[0] for form in stage.forms)
 
 
 def form_of(stage: Map, facts: Facts) -> FunctionFacts:
-    """What is known of a map's function in the forms in which the map computes it."""
+    """What is known of a map's function in the forms in which the map computes it. What the user says of it counts."""
     known = facts.of(stage.function)
+    purity, said = known.purity, stage.random
+    if (said is True and purity == "pure") or (said is False and purity != "pure"):
+        known = replace(known, purity="random" if said else "pure", evidence="declared")
     if not stage.forms:
         return known
-    found = known.form("+".join(form if isinstance(form, str) else form[0] for form in stage.forms))
+    found = known.form(form_name(stage))
+    purity = "pure" if said is None and stage.forms[0] == "pure_part" else known.purity
     if found.refused is not None:
-        return known
-    purity = "pure" if stage.forms[-1] == "pure_part" else known.purity
-    return replace(known, cpu_s=found.cpu_s, bytes_out=found.bytes_out or known.bytes_out, purity=purity)
+        return replace(known, purity=purity)
+    return replace(known, purity=purity, cpu_s=found.cpu_s, bytes_out=found.bytes_out or known.bytes_out)
 
 
-def _after(stage: Stage, at: Flow, facts: Facts) -> Flow:
+def after(stage: Stage, at: Flow, facts: Facts) -> Flow:
+    """What leaves a stage that takes something."""
     match stage:
         case Map():
-            known = facts.of(stage.function)
-            return replace(at, row_bytes=form_of(stage, facts).bytes_out) if known.bytes_out else at
+            made = form_of(stage, facts).bytes_out
+            return Flow(at.elements, at.rows, made) if made else at
         case Filter(predicate=predicate):
-            return replace(at, elements=at.elements * facts.of(predicate).kept)
+            return Flow(at.elements * facts.of(predicate).kept, at.rows, at.row_bytes)
         case FlatMap(map_func=function) | Interleave(map_func=Function() as function):
             known = facts.of(function)
-            return Flow(at.elements * at.rows * known.kept, 1.0, known.bytes_out)
+            return inside(stage, Flow(at.elements * at.rows * known.kept, 1.0, known.bytes_out), facts)[-1]
+        case Interleave():
+            return inside(stage, at, facts)[-1] if stage.inner else at
         case Batch() | PaddedBatch() | RaggedBatch():
             return Flow(at.elements / stage.batch_size, at.rows * stage.batch_size, at.row_bytes)
         case Unbatch():
-            return Flow(at.elements * at.rows, 1.0, at.row_bytes)
+            return Flow(at.rows_in_all, 1.0, at.row_bytes)
         case Rebatch():
             return Flow(at.rows_in_all / stage.batch_size, stage.batch_size, at.row_bytes)
         case BucketBySequenceLength() | OpaqueStage():
@@ -119,22 +152,91 @@ def _after(stage: Stage, at: Flow, facts: Facts) -> Flow:
             rows = max(known_stage.rows, 1.0)
             return Flow(at.elements * known_stage.ratio, rows, known_stage.bytes_out / rows)
         case Shard(num_shards=shards):
-            return replace(at, elements=at.elements / shards)
+            return Flow(at.elements / shards, at.rows, at.row_bytes)
         case _:
             return at
 
 
+def inside(stage: Stage, at: Flow, facts: Facts) -> list[Flow]:
+    """What leaves each of the stages inside another one, from what its inputs give on."""
+    out = [at]
+    for inner in inner_stages(stage):
+        out.append(after(inner, out[-1], facts))
+    return out
+
+
+def epoch_counts(plan: Plan, facts: Facts, endless: float = math.inf) -> list[float] | None:
+    """The elements that the source and every stage give in a whole epoch; None where the source's are not known.
+
+    Args:
+        plan: The plan.
+        facts: What is known.
+        endless: How often a repeat without an end repeats.
+    """
+    first = _source_count(plan, facts)
+    if first is None:
+        return None
+    known, reader = facts.stage(plan.source.kind), plan.reader
+    counts, per_element = [first], 1.0
+    for stage, taken, given in flows(plan, facts):
+        if reader is not None and known is not None and known.files:
+            per_element = known.files / first if first else 1.0
+        left = _count_after(stage, counts[-1] * per_element, endless) / per_element
+        counts.append(left * given.elements / taken.elements if taken.elements else 0.0)
+        if stage is reader:
+            reader, per_element = None, 1.0
+    return counts
+
+
+def _count_after(stage: Stage, taken: float, endless: float) -> float:
+    match stage:
+        case Take(count=count):
+            return min(taken, count)
+        case Skip(count=count):
+            return max(0.0, taken - count)
+        case Repeat(count=count):
+            times = endless if count is None else count
+            return taken * times if taken and times else 0.0
+    return taken
+
+
+def _source_count(plan: Plan, facts: Facts) -> float | None:
+    known, source = facts.stage(plan.source.kind), plan.source
+    if known is not None and known.elements is not None:
+        return float(known.elements)
+    if not isinstance(source, Zip | Concatenate):
+        return None
+    parts = [epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans)]
+    numbers = [part for part in parts if part is not None]
+    if len(numbers) < len(parts):
+        return None
+    return min(numbers) if isinstance(source, Zip) else sum(numbers)
+
+
+def epoch_elements(plan: Plan, facts: Facts) -> float | None:
+    """Elements that leave a plan in an epoch; None where that is not known, infinity where it never ends."""
+    counts = epoch_counts(plan, facts)
+    return None if counts is None else counts[-1]
+
+
 def epoch_rows(plan: Plan, facts: Facts) -> float | None:
     """Rows that leave a plan in an epoch (one pass of an endless repeat); None where it is not known."""
-    known = facts.stage(plan.source.kind)
-    if known is None or known.elements is None:
-        return None
-    left = float(known.elements)
-    before = source_flow(plan, facts)
-    for stage, taken, given in flows(plan, facts):
-        if isinstance(stage, Take):
-            left = min(left, stage.count / max(taken.elements, 1e-12))
-        elif isinstance(stage, Repeat) and stage.count:
-            left *= stage.count
-        before = given
-    return left * before.rows_in_all
+    counts = epoch_counts(plan, facts, endless=1.0)
+    return None if counts is None else counts[-1] * last_flow(plan, facts).rows
+
+
+def repetitions(stages: Iterable[Stage]) -> int:
+    """How often some stages go through the data; a repeat without an end counts as one."""
+    return math.prod(stage.count for stage in stages if isinstance(stage, Repeat) and stage.count is not None)
+
+
+def part_facts(plan: Plan, facts: Facts) -> Iterator[Facts]:
+    """The facts of each plan inside a plan's source."""
+    source = plan.source
+    if not isinstance(source, Combination):
+        return
+    ends = [epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans)]
+    alike = not isinstance(source, Zip) or len(set(ends)) == 1
+    whole = facts.whole and alike and not any(isinstance(stage, Take) for stage in plan.stages)
+    for number in range(len(source.plans)):
+        yield replace(within(facts, number), whole=whole, epochs=facts.epochs * repetitions(plan.stages))

@@ -5,56 +5,84 @@ from __future__ import annotations
 import math
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import Flow, epoch_rows, flows, within
+from pipeline_opt.optimizer.flow import Flow, epoch_counts, flows, inside, source_flow, within
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.stages import AUTO, Batch, Batching, Cache, Interleave, Map, Prefetch, Shuffle, Stage
+from pipeline_opt.stages import (
+    AUTO,
+    Batch,
+    Batching,
+    Cache,
+    FlatMap,
+    Interleave,
+    Map,
+    Prefetch,
+    Shuffle,
+    Stage,
+    inner_stages,
+)
 
 PLACE_BYTES = 24
 """What a shuffle sets aside for each place of its buffer, and an element of a cache costs beside its bytes, at the least."""
+NAME_BYTES = 256
+"""A file's name."""
 
 
 def held_bytes(plan: Plan, facts: Facts) -> float:
     """Bytes that caches, shuffles, prefetches and parallel stages hold at their fullest; infinity for a cache of unknown size."""
-    inner = 0.0
+    held = 0.0
     if isinstance(plan.source, Combination):
-        inner = sum(held_bytes(part, within(facts, number)) for number, part in enumerate(plan.source.plans))
-    return inner + sum(_held(plan, stage, taken, given, facts) for stage, taken, given in flows(plan, facts))
+        held = sum(held_bytes(part, within(facts, number)) for number, part in enumerate(plan.source.plans))
+    steps = flows(plan, facts)
+    buffers = any(isinstance(stage, Cache | Shuffle) for stage, _, _ in steps)
+    counts = epoch_counts(plan, facts) if buffers else None
+    reader, known = plan.reader, facts.stage(plan.source.kind)
+    for at, (stage, taken, given) in enumerate(steps):
+        if reader is not None and stage is not reader:
+            files = known.files if known is not None and known.files else math.inf
+            held += min(stage.buffer_size, files) * NAME_BYTES if isinstance(stage, Shuffle) else 0.0
+            continue
+        reader = None
+        held += _held(stage, taken, given, math.inf if counts is None else counts[at], facts)
+    return held
 
 
-def cache_bytes(plan: Plan, taken: Flow, facts: Facts) -> float:
-    """Bytes of what a cache at some place holds; infinity where the length of an epoch is not known."""
-    rows = epoch_rows(plan, facts)
-    if rows is None:
+def cache_bytes(plan: Plan, at: int, facts: Facts) -> float:
+    """Bytes of what a cache holds that stands before the stage at some place; infinity where an epoch's length is not known."""
+    counts = epoch_counts(plan, facts)
+    if counts is None:
         return math.inf
-    out = list(flows(plan, facts))
-    last = out[-1][2].rows_in_all if out else 1.0
-    elements = rows / max(last, 1e-12) * taken.elements
-    return elements * (taken.bytes + PLACE_BYTES)
+    given = flows(plan, facts)[at - 1][2] if at else source_flow(plan, facts)
+    return counts[at] * (given.bytes + PLACE_BYTES)
 
 
-def _held(plan: Plan, stage: Stage, taken: Flow, given: Flow, facts: Facts) -> float:
+def _held(stage: Stage, taken: Flow, given: Flow, count: float, facts: Facts) -> float:
+    """Bytes that a stage holds, which takes a number of elements in an epoch."""
     match stage:
         case Cache(filename=""):
-            return cache_bytes(plan, taken, facts)
+            return count * (taken.bytes + PLACE_BYTES) if count else 0.0
         case Shuffle(buffer_size=size):
-            return _at_most(plan, size, taken, facts) * (taken.bytes + PLACE_BYTES)
+            return min(size, count) * (taken.bytes + PLACE_BYTES)
         case Prefetch(buffer_size=size):
-            return (facts.cores if size == AUTO else size) * taken.bytes
+            return (math.ceil(facts.cores) if size == AUTO else size) * taken.bytes
         case Map(num_parallel_calls=int() as calls):
             return 2 * _calls(calls, facts) * given.bytes
         case Batch(num_parallel_calls=int() as calls):
             return _calls(calls, facts) * given.bytes
         case Interleave():
-            return _calls(stage.cycle_length, facts) * stage.block_length * given.bytes
+            inputs = _calls(stage.cycle_length, facts)
+            return inputs * (stage.block_length * given.bytes + _inside(stage, taken, facts))
+        case FlatMap():
+            return _inside(stage, taken, facts)
         case Batching():
             return given.bytes
     return 0.0
 
 
-def _at_most(plan: Plan, size: int, taken: Flow, facts: Facts) -> float:
-    """A buffer holds no more elements than there are."""
-    known = facts.stage(plan.source.kind)
-    return min(float(size), known.elements * taken.elements) if known and known.elements else float(size)
+def _inside(stage: Stage, taken: Flow, facts: Facts) -> float:
+    """Bytes that the stages inside another one hold for one of its inputs."""
+    ends = inside(stage, taken, facts)
+    steps = zip(inner_stages(stage), ends, ends[1:], strict=False)
+    return sum(_held(inner, before, given, math.inf, facts) for inner, before, given in steps)
 
 
 def _calls(given: int, facts: Facts) -> float:

@@ -9,7 +9,7 @@ from typing import Final
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import Options, Shuffle, Stage
+from pipeline_opt.stages import OpaqueStage, Options, Repeat, Shuffle, Stage
 
 PRESERVES: Final = ("exact", "rounding", "set", "consent")
 """What a change keeps, from the most to the least: every bit; floating-point results but for rounding; the same rows in an epoch;
@@ -51,11 +51,13 @@ class Rule:
         name: A short name.
         why: Why it helps, a sentence.
         find: Every place in a plan where it applies, or where it declines.
+        whole: Whether it looks at a pipeline as a whole, when all else is done, and not at one inside another.
     """
 
     name: str
     why: str
     find: Callable[[Plan, Facts], Iterable[Rewrite | Declined]]
+    whole: bool = False
 
 
 def with_stages(plan: Plan, at: int, old: int, new: Sequence[Stage]) -> Plan:
@@ -64,23 +66,21 @@ def with_stages(plan: Plan, at: int, old: int, new: Sequence[Stage]) -> Plan:
 
 
 def neighbours(plan: Plan) -> Iterator[tuple[int, Stage, Stage]]:
-    """Every stage with the next one that works, options left out, and the place of the first."""
-    working = [(at, stage) for at, stage in enumerate(plan.stages) if not isinstance(stage, Options)]
-    for (at, first), (other, second) in pairwise(working):
-        if other == at + 1:
+    """Every stage with the next one that works, where no options stand between, and the place of the first."""
+    for at, (first, second) in enumerate(pairwise(plan.stages)):
+        if not isinstance(first, Options) and not isinstance(second, Options):
             yield at, first, second
 
 
-def is_deterministic(plan: Plan) -> bool:
-    """Whether the options of a plan let elements come in their order."""
+def is_deterministic(plan: Plan, facts: Facts) -> bool:
+    """Whether the options of a plan, or else of the one around it, let elements come in their order."""
     said = [stage.deterministic for stage in plan.stages if isinstance(stage, Options)]
-    return next((value for value in reversed(said) if value is not None), True)
+    return next((value for value in reversed(said) if value is not None), facts.ordered)
 
 
-def order_is_free(plan: Plan, at: int, facts: Facts) -> bool:
-    """Whether nobody can rely on the order of the elements that reach a stage: one behind it shuffles them anew every time."""
-    fresh = (s for s in plan.stages[at:] if isinstance(s, Shuffle) and s.seed is None and s.reshuffle_each_iteration)
-    return facts.order_free or next(fresh, None) is not None
+def in_order(plan: Plan, facts: Facts) -> bool | None:
+    """The `deterministic` of a stage that is to keep the order: said only where options say otherwise."""
+    return None if is_deterministic(plan, facts) else True
 
 
 def with_options(plan: Plan, **told: object) -> Plan:
@@ -91,7 +91,38 @@ def with_options(plan: Plan, **told: object) -> Plan:
     return plan.replace(own[-1].name, **told)
 
 
-def swapped(plan: Plan, at: int) -> Plan:
-    """The plan with a stage behind the one that follows it."""
-    first, second = plan.stages[at], plan.stages[at + 1]
-    return with_stages(plan, at, 2, (second, first))
+def moved(plan: Plan, at: int, to: int) -> Plan:
+    """The plan with the stage at one place at another one, as those between close up."""
+    stages = list(plan.stages)
+    stages.insert(to, stages.pop(at))
+    return plan.with_stages(stages)
+
+
+def keeps_draws(plan: Plan, other: Plan) -> bool:
+    """Whether every seeded shuffle draws in another plan as it does in this one.
+
+    TensorFlow fuses a shuffle and the repeat behind it, and the fused one draws another order from the second epoch on.
+    """
+    return _fused(plan) == _fused(other)
+
+
+def _fused(plan: Plan) -> set[str]:
+    return {
+        first.name
+        for first, second in pairwise(stage for stage in plan.stages if not isinstance(stage, Options))
+        if isinstance(first, Shuffle) and isinstance(second, Repeat) and first.seed is not None
+    }
+
+
+OTHER_DRAWS: Final = "a seeded shuffle draws another order with a repeat right behind it than without"
+"""Why a stage may neither come nor go between the two."""
+
+
+def swallows_errors(plan: Plan, at: int, facts: Facts) -> str:
+    """The name of a stage behind a place that leaves elements out where a function fails; nothing if there is none."""
+    for stage in plan.stages[at:]:
+        if isinstance(stage, OpaqueStage):
+            label = stage.transformation.label if stage.transformation is not None else ""
+            if "ignore_errors" in (stage.name, label) or stage.name.startswith("ignore_errors"):
+                return stage.name
+    return facts.swallows

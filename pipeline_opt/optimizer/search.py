@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline_opt.errors import OrderError
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import within
+from pipeline_opt.optimizer.freedom import inner_facts
 from pipeline_opt.optimizer.model import Prediction, predict
 from pipeline_opt.optimizer.rewrite import PRESERVES, Declined, Rewrite, Rule
 from pipeline_opt.optimizer.rules import RULES
 from pipeline_opt.order import check_order
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.text import plan_text
+from pipeline_opt.sources import Source
+from pipeline_opt.stages import Stage, inner_stages
+from pipeline_opt.text.explain import Line
 
-WIDTH: Final = 24
+WIDTH: Final = 16
 """Plans that are expanded in each round."""
+FINISHED: Final = 8
+"""Plans to which the rules that look at a pipeline as a whole are applied."""
+PATIENCE: Final = 4
+"""Rounds without a better plan after which the search ends."""
+DETOUR: Final = 1.5
+"""How much slower than the plan given one may be that is expanded all the same, as what it makes possible may be faster."""
 ROUNDS: Final = 40
 """Rewrites in a row at the most."""
 
@@ -96,52 +104,118 @@ def search(
         rules: The rules.
         stop: Asked between plans whether to end with what has been found.
     """
-    start = Found(plan, predict(plan, facts))
-    seen, declined = {plan_text(plan): start}, dict[tuple[str, str, str], tuple[str, Declined]]()
-    front = [start]
-    for _ in range(ROUNDS):
-        reached: list[Found] = []
-        for place in front:
-            if stop():
-                break
-            for rule, outcome in outcomes(place.plan, facts, rules):
-                if isinstance(outcome, Declined):
-                    declined.setdefault((rule.name, outcome.stage, outcome.reason), (rule.name, outcome))
-                    continue
-                text = plan_text(outcome.plan)
-                if text not in seen and _is_allowed(outcome, facts):
-                    found = _reached(place, rule, outcome, facts)
-                    if found.prediction.peak_bytes <= max(facts.memory_bytes, start.prediction.peak_bytes):
-                        seen[text] = found
-                        reached.append(found)
-        front = sorted(reached, key=_merit)[:WIDTH]
-        if not front:
-            break
-    return Search(tuple(sorted(seen.values(), key=_merit)), tuple(declined.values()), len(seen))
+    return _Searcher(plan, facts, rules, stop).run()
+
+
+@dataclass
+class _Searcher:
+    """A search that is under way.
+
+    Args:
+        plan: Where it starts.
+        facts: What is known.
+        rules: The rules.
+        stop: Whether to end.
+        seen: What was reached, by what tells plans apart.
+        declined: What was declined, once each.
+        names: What tells stages apart, by the stage's address; the stage is kept, so that nothing else has it.
+    """
+
+    plan: Plan
+    facts: Facts
+    rules: Sequence[Rule]
+    stop: Callable[[], bool]
+    seen: dict[Hashable, Found | None] = field(default_factory=dict)
+    declined: dict[tuple[str, Declined], None] = field(default_factory=dict)
+    names: dict[int, tuple[Stage | Source, Hashable]] = field(default_factory=dict)
+
+    def run(self) -> Search:
+        """Search until nothing gets better."""
+        start = Found(self.plan, predict(self.plan, self.facts))
+        self.seen[self._key(self.plan)] = start
+        early = [rule for rule in self.rules if not rule.whole]
+        self._follow([start], early, WIDTH)
+        best = sorted((found for found in self.seen.values() if found), key=_merit)[:FINISHED]
+        self._follow([start, *best], [rule for rule in self.rules if rule.whole], FINISHED)
+        found = sorted((found for found in self.seen.values() if found), key=_merit)
+        return Search(tuple(found), tuple(self.declined), len(self.seen))
+
+    def _follow(self, front: list[Found], rules: Sequence[Rule], width: int) -> None:
+        """Expand plans, and the best of those that they lead to, until nothing gets better."""
+        best, waited = min(map(_merit, front)), 0
+        slowest = DETOUR * front[0].prediction.seconds
+        for _ in range(ROUNDS):
+            reached: list[Found] = []
+            for place in front:
+                if self.stop():
+                    return
+                reached += self._expand(place, rules)
+            near = [found for found in reached if found.prediction.seconds <= slowest]
+            front = sorted(near, key=_merit)[:width]
+            if not front:
+                return
+            better = _merit(front[0])[0] < best[0]
+            best, waited = min(best, _merit(front[0])), 0 if better else waited + 1
+            if waited >= PATIENCE:
+                return
+
+    def _expand(self, place: Found, rules: Sequence[Rule]) -> Iterator[Found]:
+        for rule, outcome in outcomes(place.plan, self.facts, rules):
+            if isinstance(outcome, Declined):
+                self.declined.setdefault((rule.name, outcome))
+                continue
+            key = self._key(outcome.plan)
+            if key in self.seen or not _is_allowed(outcome, self.facts):
+                continue
+            found = _reached(place, rule, outcome, self.facts) if _is_legal(outcome.plan) else None
+            if found is not None and self._fits(found):
+                self.seen[key] = found
+                yield found
+            else:
+                self.seen[key] = None
+
+    def _fits(self, found: Found) -> bool:
+        """Whether a plan holds no more than it may, or no more than the one given does."""
+        start = next(iter(self.seen.values()))
+        assert start is not None
+        return found.prediction.peak_bytes <= max(self.facts.memory_bytes, start.prediction.peak_bytes)
+
+    def _key(self, plan: Plan) -> Hashable:
+        """What tells a plan from others."""
+        source = plan.source
+        inner = tuple(map(self._key, source.plans)) if isinstance(source, Combination) else self._name(source)
+        return inner, tuple(map(self._name, plan.stages))
+
+    def _name(self, item: Stage | Source) -> Hashable:
+        """What tells a stage or a source from others; worked out once for each object, as plans share most of them."""
+        known = self.names.get(id(item))
+        if known is None:
+            told = Line(0, False, "", item).knobs
+            inner = tuple(map(self._name, inner_stages(item))) if isinstance(item, Stage) else ()
+            known = self.names[id(item)] = (item, (getattr(item, "name", ""), item.kind, told, inner))
+        return known[1]
 
 
 def outcomes(plan: Plan, facts: Facts, rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rewrite | Declined]]:
     """Everything that the rules make of a plan, and of the plans inside its source."""
     for rule in rules:
         for outcome in rule.find(plan, facts):
-            if isinstance(outcome, Declined) or _is_legal(outcome.plan):
-                yield rule, outcome
+            yield rule, outcome
     if isinstance(plan.source, Combination):
-        for number, part in enumerate(plan.source.plans):
-            inner = [rule for rule in rules if rule.name not in WHOLE]
-            for rule, outcome in outcomes(part, within(facts, number), inner):
-                yield rule, outcome if isinstance(outcome, Declined) else _in_source(plan, number, outcome)
+        inner = [rule for rule in rules if not rule.whole]
+        for number, known in enumerate(inner_facts(plan, facts) if inner else ()):
+            for rule, outcome in outcomes(plan.source.plans[number], known, inner):
+                yield rule, _in_source(plan, number, outcome)
 
 
-WHOLE: Final = frozenset({"freeze", "prefetch"})
-"""Rules that look at a pipeline as a whole, not at one inside another."""
-
-
-def _in_source(plan: Plan, number: int, outcome: Rewrite) -> Rewrite:
+def _in_source(plan: Plan, number: int, outcome: Rewrite | Declined) -> Rewrite | Declined:
+    name = f"in{number}_{outcome.stage}"
+    if isinstance(outcome, Declined):
+        return Declined(name, outcome.reason)
     assert isinstance(plan.source, Combination)
     parts = (*plan.source.plans[:number], outcome.plan, *plan.source.plans[number + 1 :])
     whole = dataclasses.replace(plan, source=dataclasses.replace(plan.source, plans=parts))
-    return dataclasses.replace(outcome, plan=whole, stage=f"in{number}_{outcome.stage}")
+    return dataclasses.replace(outcome, plan=whole, stage=name)
 
 
 def _reached(place: Found, rule: Rule, rewrite: Rewrite, facts: Facts) -> Found:

@@ -4,24 +4,31 @@ from typing import Final
 
 from pipeline_opt.optimizer.rewrite import Rule
 from pipeline_opt.optimizer.rules import (
+    any_order,
+    batch_in_files,
     cache,
+    disk_cache,
     early_filter,
     early_map,
     forms,
     freeze,
+    fuse_maps,
     interleave_files,
     late_map,
     parallel_map,
     prefetch,
     reading,
     redundant,
+    sequential_map,
     split,
+    threads,
     vectorise,
 )
 
 RULES: Final[tuple[Rule, ...]] = (
     redundant.RULE,
     parallel_map.RULE,
+    sequential_map.RULE,
     reading.PARALLEL,
     reading.SEQUENTIAL,
     interleave_files.RULE,
@@ -30,8 +37,14 @@ RULES: Final[tuple[Rule, ...]] = (
     late_map.RULE,
     early_map.RULE,
     vectorise.RULE,
+    fuse_maps.RULE,
     split.RULE,
     cache.RULE,
+    disk_cache.RULE,
+    batch_in_files.RULE,
+    threads.RULE,
+    any_order.RULE,
     prefetch.RULE,
     freeze.RULE,
 )
+"""Those that look at a pipeline as a whole come last."""

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.flow import form_name
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, with_stages
 from pipeline_opt.plan import Plan
 from pipeline_opt.stages import Map
@@ -23,7 +24,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
         if not isinstance(stage, Map):
             continue
-        now = "+".join(form for form in stage.forms if isinstance(form, str))
+        now = form_name(stage)
         for name, found in facts.of(stage.function).forms.items():
             before, _, form = name.rpartition("+")
             if form not in IN_PLACE or before != now:

@@ -12,8 +12,12 @@ from pipeline_opt.stages import Options, Prefetch, PrefetchToDevice
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     working = [stage for stage in plan.stages if not isinstance(stage, Options)]
-    if working and not isinstance(working[-1], Prefetch | PrefetchToDevice):
-        yield Rewrite(plan.append(Prefetch()), working[-1].name, "prefetch at the end")
+    last = working[-1] if working else None
+    if isinstance(last, PrefetchToDevice):
+        yield Declined(last.name, "it makes the next element already, and nothing may follow it")
+    elif not isinstance(last, Prefetch):
+        name = plan.source.kind if last is None else last.name
+        yield Rewrite(plan.append(Prefetch()), name, "prefetch at the end")
 
 
-RULE = Rule("prefetch", "making a batch and the training step overlap", _find)
+RULE = Rule("prefetch", "making a batch and the training step overlap", _find, whole=True)

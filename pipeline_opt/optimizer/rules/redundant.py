@@ -5,24 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, with_stages
+from pipeline_opt.optimizer.rewrite import OTHER_DRAWS, Declined, Rewrite, Rule, keeps_draws, neighbours, with_stages
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import Batch, Cache, Prefetch, Repeat, Skip, Unbatch
+from pipeline_opt.stages import AUTO, Batch, Cache, Prefetch, Repeat, Shard, Shuffle, Skip, Stage, Unbatch
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
-        if isinstance(stage, Repeat | Skip) and stage.count == (1 if isinstance(stage, Repeat) else 0):
-            yield Rewrite(with_stages(plan, at, 1, ()), stage.name, f"no {stage.name}, which does nothing")
+        if _does_nothing(stage):
+            yield _without(plan, at, 1, stage, f"no {stage.name}, which does nothing")
     for at, first, second in neighbours(plan):
         if isinstance(first, Prefetch) and isinstance(second, Prefetch):
-            yield Rewrite(with_stages(plan, at, 1, ()), first.name, f"no {first.name}: {second.name} does the same")
-        elif isinstance(first, Cache) and isinstance(second, Cache) and not first.filename and not second.filename:
-            yield Rewrite(
-                with_stages(plan, at + 1, 1, ()), second.name, f"no {second.name}: {first.name} does the same"
-            )
-        elif isinstance(first, Batch) and isinstance(second, Unbatch) and not first.drop_remainder:
-            yield Rewrite(with_stages(plan, at, 2, ()), first.name, f"neither {first.name} nor {second.name}")
+            drop, keep = (second, first) if _depth(first) > _depth(second) else (first, second)
+            yield _without(plan, at + (drop is second), 1, drop, f"no {drop.name}: {keep.name} does the same")
+        elif isinstance(first, Cache) and isinstance(second, Cache) and not first.filename + second.filename:
+            yield _without(plan, at + 1, 1, second, f"no {second.name}: {first.name} keeps the same")
+        elif isinstance(first, Batch) and isinstance(second, Unbatch):
+            if first.drop_remainder:
+                yield Declined(first.name, f"{first.name} and {second.name} drop the last rows")
+            else:
+                yield _without(plan, at, 2, first, f"neither {first.name} nor {second.name}")
+
+
+def _does_nothing(stage: Stage) -> bool:
+    match stage:
+        case Repeat(count=1) | Skip(count=0) | Shard(num_shards=1) | Shuffle(buffer_size=1) | Prefetch(buffer_size=0):
+            return True
+    return False
+
+
+def _depth(stage: Prefetch) -> float:
+    return float("inf") if stage.buffer_size == AUTO else stage.buffer_size
+
+
+def _without(plan: Plan, at: int, count: int, stage: Stage, what: str) -> Rewrite | Declined:
+    shorter = with_stages(plan, at, count, ())
+    if not keeps_draws(plan, shorter):
+        return Declined(stage.name, f"it stays: {OTHER_DRAWS}")
+    return Rewrite(shorter, stage.name, what)
 
 
 RULE = Rule("redundant", "what does nothing still hands over every element", _find)

@@ -6,30 +6,64 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, with_stages
+from pipeline_opt.optimizer.flow import form_of
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, swallows_errors, with_stages
+from pipeline_opt.order.position import after, start
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import Batch, Map, PaddedBatch
+from pipeline_opt.stages import Batch, Map, PaddedBatch, RaggedBatch
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, first, second in neighbours(plan):
-        if not isinstance(first, Map) or not isinstance(second, Batch | PaddedBatch) or first.forms:
+        if not isinstance(first, Map) or not isinstance(second, Batch | PaddedBatch | RaggedBatch):
+            continue
+        if isinstance(second, RaggedBatch):
+            yield Declined(first.name, "there is no form of a function that makes ragged batches")
             continue
         form = "batched" if isinstance(second, Batch) else "padded"
-        found = facts.of(first.function).form(form)
-        if found.refused is not None:
-            yield Declined(first.name, found.refused)
+        reason = _refusal(plan, at, first, form, facts)
+        if reason:
+            yield Declined(first.name, reason)
             continue
-        told = (
-            {"padded_shapes": second.padded_shapes, "padding_values": second.padding_values}
-            if (isinstance(second, PaddedBatch))
-            else {}
-        )
-        batched = dataclasses.replace(first, forms=(*first.forms, (form, told) if told else form), batched=True)
-        batch = Batch(name=second.name, batch_size=second.batch_size, drop_remainder=second.drop_remainder)
-        plan_ = with_stages(plan, at, 2, (batch, batched))
+        found = facts.of(first.function).form(form)
+        batched = dataclasses.replace(first, forms=(_with_padding(second),), batched=True)
+        batch = second if isinstance(second, Batch) else _plain(second)
         what = f"{first.name} computes whole batches of {second.batch_size}, after {second.name}"
-        yield Rewrite(plan_, first.name, what, found.preserves, found.evidence)
+        yield Rewrite(with_stages(plan, at, 2, (batch, batched)), first.name, what, found.preserves, found.evidence)
+
+
+def _refusal(plan: Plan, at: int, first: Map, form: str, facts: Facts) -> str:
+    """Why a map cannot compute whole batches of what it takes; nothing if it can."""
+    known = form_of(first, facts)
+    if first.forms:
+        return f"it computes its function in another form already: {', '.join(map(str, first.forms))}"
+    if _takes_batches(plan, at) or first.batched:
+        return "what it takes are batches already"
+    if known.purity == "unknown":
+        return f"its calls might depend on one another: {known.evidence}"
+    if known.purity == "random" and known.seeded:
+        return "it draws numbers from a seed, and a batch at a time would get others"
+    swallows = swallows_errors(plan, at + 2, facts)
+    if swallows:
+        return f"where it fails, {swallows} would leave out a whole batch"
+    return known.form(form).refused or ""
+
+
+def _takes_batches(plan: Plan, at: int) -> bool:
+    here = start(plan)
+    for stage in plan.stages[:at]:
+        here = after(here, stage)
+    return here.batched is True
+
+
+def _with_padding(stage: Batch | PaddedBatch) -> str | tuple[str, dict[str, object]]:
+    if isinstance(stage, Batch):
+        return "batched"
+    return "padded", {"padded_shapes": stage.padded_shapes, "padding_values": stage.padding_values}
+
+
+def _plain(stage: PaddedBatch) -> Batch:
+    return Batch(name=stage.name, batch_size=stage.batch_size, drop_remainder=stage.drop_remainder)
 
 
 RULE = Rule(

@@ -1,0 +1,284 @@
+"""What every resource does for one row that leaves a plan: found by a walk from its source to its end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from pipeline_opt.functions import Function
+from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
+from pipeline_opt.optimizer.flow import Flow, flows, form_of, inside, shares, source_flow, within
+from pipeline_opt.plan import Combination, Concatenate, Plan
+from pipeline_opt.stages import (
+    AUTO,
+    Batch,
+    Batching,
+    BucketBySequenceLength,
+    Cache,
+    Filter,
+    FlatMap,
+    Interleave,
+    Map,
+    OpaqueStage,
+    Options,
+    Prefetch,
+    PrefetchToDevice,
+    Shuffle,
+    Skip,
+    Stage,
+    inner_stages,
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a resource does for one row that leaves the plan.
+
+    Args:
+        name: The stage, or `cores`, `storage`, `disk`, `python`, `consumer`.
+        seconds: How long it needs.
+    """
+
+    name: str
+    seconds: float
+
+
+@dataclass
+class Walk:
+    """A walk from a plan's source to its end, which counts what every resource does for one element of the source.
+
+    Args:
+        plan: The plan.
+        facts: What is known.
+        cached: Whether caches are full.
+        tunes: Whether TensorFlow's own rewrites are on in the plan around this one.
+        loads: Seconds of every resource but the cores, so far.
+        cpu: Core-seconds in all, so far.
+        python: Seconds of Python, which one thread runs at a time, so far.
+        chain: Seconds of the stages that one thread runs one after another, since the last hand-over.
+        chain_name: The last of them.
+        paces: Seconds for an element of the source before each stage that takes many before it gives one.
+    """
+
+    plan: Plan
+    facts: Facts
+    cached: bool
+    tunes: bool = True
+    loads: list[Load] = field(default_factory=list)
+    cpu: float = 0.0
+    python: float = 0.0
+    chain: float = 0.0
+    chain_name: str = ""
+    paces: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> list[Load]:
+        """The seconds of every resource for a row that leaves the plan."""
+        out = self.go()
+        self._consumer(out)
+        loads = [*self.loads, Load("python", self.python), Load("cores", self.cpu / self.facts.cores)]
+        rows = max(out.rows_in_all, 1e-12)
+        return [Load(load.name, load.seconds / rows) for load in loads]
+
+    def go(self) -> Flow:
+        """Walk to the end, where a thread has the chain so far in hand; gives what leaves the plan."""
+        self.tunes = self.tunes and tunes_itself(self.plan)
+        steps = flows(self.plan, self.facts)
+        skipped = _behind_last_cache(self.plan) if self.cached else 0
+        if skipped:
+            self._cache(steps[skipped - 1][0], steps[skipped - 1][2])
+        else:
+            self._source()
+        for stage, taken, given in steps[skipped:]:
+            if isinstance(stage, Shuffle | Skip):
+                slowest = max((load.seconds for load in self.loads), default=0.0)
+                self.paces[stage.name] = max(slowest, self.chain, self.python, self.cpu / self.facts.cores)
+            self._stage(stage, taken, given)
+        return steps[-1][2] if steps else source_flow(self.plan, self.facts)
+
+    def _add(self, name: str, cpu: float, wait: float = 0.0) -> None:
+        self.cpu += cpu
+        if cpu + wait > 0:
+            self.chain += cpu + wait
+            self.chain_name = name
+
+    def _hand_over(self) -> None:
+        """Another thread goes on from here."""
+        self.loads.append(Load(self.chain_name, self.chain))
+        self.chain, self.chain_name = 0.0, ""
+
+    def _parallel(self, name: str, cpu: float, wait: float, calls: float) -> None:
+        """Work of several threads."""
+        self.cpu += cpu
+        self.loads.append(Load(name, (cpu + wait) / calls))
+
+    def _consumer(self, out: Flow) -> None:
+        step = self.facts.step_s * out.elements
+        if not (self.tunes or has_prefetch(self.plan)):
+            self.chain += step
+            self.chain_name = self.chain_name or self.plan.source.kind
+        self._hand_over()
+        self.loads.append(Load("consumer", step))
+
+    def _source(self) -> None:
+        source = self.plan.source
+        if isinstance(source, Combination):
+            self._inner(source)
+            return
+        known = self.facts.stage(source.kind)
+        if known is None:
+            return
+        if known.total_bytes_per_s:
+            self.loads.append(Load("storage", known.bytes_out / known.total_bytes_per_s))
+        if self.plan.reader is None:
+            self._add(source.kind, known.cpu_s, _stream_wait(known))
+
+    def _inner(self, source: Combination) -> None:
+        """The plans that meet in the source. Its own thread runs the last chain of each of them."""
+        slowest = 0.0
+        for number, (part, share) in enumerate(zip(source.plans, shares(source, self.facts), strict=True)):
+            walk = Walk(part, within(self.facts, number), self.cached, self.tunes)
+            end = walk.go()
+            each = share / max(end.elements, 1e-12)
+            self.cpu += walk.cpu * each
+            self.python += walk.python * each
+            self.chain += walk.chain * each
+            self.chain_name = f"in{number}_{walk.chain_name}" if walk.chain else self.chain_name
+            if isinstance(source, Concatenate):
+                slowest += max((load.seconds for load in walk.loads), default=0.0) * each
+                continue
+            self.loads += [Load(f"in{number}_{load.name}", load.seconds * each) for load in walk.loads]
+        if slowest:
+            # The parts work one after another.
+            self.loads.append(Load(source.kind, slowest))
+        self._add(source.kind, self.facts.overheads.element)
+
+    def _stage(self, stage: Stage, taken: Flow, given: Flow) -> None:
+        cost = self.facts.overheads
+        match stage:
+            case Map():
+                self._map(stage, taken)
+            case Interleave(map_func=None):
+                self._reader(stage, taken, given)
+            case Interleave(map_func=Function() as function) | FlatMap(map_func=function):
+                self._inner_datasets(stage, self.facts.of(function), taken, given)
+            case Filter(predicate=predicate):
+                known = self.facts.of(predicate)
+                work = taken.rows_in_all * known.cpu_s
+                self.python += work if known.python else 0.0
+                self._add(stage.name, work + taken.elements * cost.call, taken.rows_in_all * known.wait_s)
+            case Batching():
+                self._batch(stage, taken, given)
+            case Prefetch() | PrefetchToDevice():
+                self._add(stage.name, given.elements * cost.switch)
+                self._hand_over()
+            case OpaqueStage() | BucketBySequenceLength():
+                measured = self.facts.stage(stage.name) or StageFacts()
+                self._add(stage.name, given.elements * measured.cpu_s, given.elements * measured.wait_s)
+            case Cache():
+                self._cache(stage, given)
+            case Options():
+                pass
+            case _:
+                self._add(stage.name, taken.elements * cost.element)
+
+    def _cache(self, stage: Stage, given: Flow) -> None:
+        """What it takes to fill a cache, or to read it where it is full."""
+        on_disk = isinstance(stage, Cache) and stage.filename and self.facts.disk_bytes_per_s
+        moving = given.elements * given.bytes / self.facts.disk_bytes_per_s if on_disk else 0.0
+        self._add(stage.name, 0.0 if self.cached else given.elements * self.facts.overheads.element, moving)
+
+    def _map(self, stage: Map, taken: Flow) -> None:
+        known, cost = form_of(stage, self.facts), self.facts.overheads
+        work, wait = taken.rows_in_all * known.cpu_s, taken.rows_in_all * known.wait_s
+        self.python += work if known.python else 0.0
+        if stage.num_parallel_calls is None and not (self.tunes and known.purity == "pure"):
+            self._add(stage.name, work + taken.elements * cost.call, wait)
+            return
+        # The thread that starts the calls takes the elements from the stage before.
+        self._add(stage.name, taken.elements * cost.element)
+        self._hand_over()
+        calls = self._calls(stage.num_parallel_calls)
+        if wait:
+            # A call that waits has a thread of the pool meanwhile.
+            calls = min(calls, pool_size(self.plan) or max(1.0, math.ceil(self.facts.cores)))
+        self._parallel(stage.name, work + taken.elements * cost.parallel_call, wait, calls)
+        self._add(stage.name, taken.elements * cost.element)
+
+    def _reader(self, stage: Interleave, taken: Flow, given: Flow) -> None:
+        cost, known = self.facts.overheads, self.facts.stage(self.plan.source.kind) or StageFacts()
+        wait = taken.elements * _stream_wait(known)
+        work = taken.elements * (known.cpu_s + cost.element) + self._inside(stage, taken)
+        if stage.num_parallel_calls is None:
+            self._add(stage.name, work + given.elements * cost.element, wait)
+            return
+        streams = min(self._calls(stage.num_parallel_calls, stage.cycle_length), max(known.files, 1))
+        self._parallel(stage.name, work, wait, streams)
+        self._add(stage.name, given.elements * cost.interleave)
+
+    def _inner_datasets(self, stage: Stage, known: FunctionFacts, taken: Flow, given: Flow) -> None:
+        cost, calls = self.facts.overheads, taken.rows_in_all
+        made = Flow(calls * known.kept, 1.0, known.bytes_out)
+        work = calls * known.cpu_s + made.elements * cost.element + self._inside(stage, made)
+        self.python += calls * known.cpu_s if known.python else 0.0
+        if isinstance(stage, Interleave) and stage.num_parallel_calls is not None:
+            self._hand_over()
+            streams = self._calls(stage.num_parallel_calls, stage.cycle_length)
+            self._parallel(stage.name, work, calls * known.wait_s, streams)
+            self._add(stage.name, given.elements * cost.interleave)
+        else:
+            self._add(stage.name, work, calls * known.wait_s)
+
+    def _inside(self, stage: Stage, taken: Flow) -> float:
+        """Core-seconds of the stages inside another one."""
+        ends = inside(stage, taken, self.facts)
+        inner = Walk(self.plan, self.facts, False, self.tunes)
+        for step, before, given in zip(inner_stages(stage), ends, ends[1:], strict=False):
+            inner._stage(step, before, given)
+        return inner.cpu
+
+    def _batch(self, stage: Batching, taken: Flow, given: Flow) -> None:
+        cost = self.facts.overheads
+        work = taken.elements * (cost.row + taken.bytes * cost.byte)
+        if isinstance(stage, Batch) and stage.num_parallel_calls is not None:
+            self._add(stage.name, taken.elements * cost.element)
+            self._hand_over()
+            self._parallel(stage.name, work, 0.0, self._calls(stage.num_parallel_calls))
+            self._add(stage.name, given.elements * cost.element)
+        else:
+            self._add(stage.name, work + given.elements * cost.element)
+
+    def _calls(self, *given: int | None) -> float:
+        """Calls at a time: those said, or as many as AUTOTUNE can make use of."""
+        said = [float(number) for number in given if number is not None and number != AUTO]
+        return min(said) if said else max(1.0, math.ceil(self.facts.cores))
+
+
+def _stream_wait(known: StageFacts) -> float:
+    """Seconds that one stream waits for the storage for an element: opening its share of the files, and reading."""
+    reading = known.bytes_out / known.stream_bytes_per_s if known.stream_bytes_per_s else known.wait_s
+    opening = known.open_s * known.files / known.elements if known.elements else 0.0
+    return reading + opening
+
+
+def _behind_last_cache(plan: Plan) -> int:
+    """How many stages a full cache spares: those before it, and it."""
+    at = [number for number, stage in enumerate(plan.stages) if isinstance(stage, Cache)]
+    return at[-1] + 1 if at else 0
+
+
+def tunes_itself(plan: Plan) -> bool:
+    """Whether TensorFlow parallelises maps of pure functions and adds a prefetch by itself: not with AUTOTUNE off."""
+    options = [stage for stage in plan.stages if isinstance(stage, Options)]
+    return all(stage.default_optimizations is not False and stage.autotune is not False for stage in options)
+
+
+def has_prefetch(plan: Plan) -> bool:
+    """Whether the next element is made while the consumer works on the last one."""
+    working = [stage for stage in plan.stages if not isinstance(stage, Options)]
+    return bool(working) and isinstance(working[-1], Prefetch | PrefetchToDevice)
+
+
+def pool_size(plan: Plan) -> int | None:
+    """Threads of a pipeline's own pool; None where it uses the common one."""
+    said = [stage.private_threadpool_size for stage in plan.stages if isinstance(stage, Options)]
+    return next((size for size in reversed(said) if size is not None), None)

@@ -1,0 +1,387 @@
+"""The cost model: numbers worked out by hand, and what has to hold of any plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pipeline_opt.errors import OrderError, UsageError
+from pipeline_opt.functions import Function
+from pipeline_opt.optimizer.facts import Facts, FunctionFacts, Overheads, StageFacts
+from pipeline_opt.optimizer.flow import epoch_rows, last_flow
+from pipeline_opt.optimizer.memory import held_bytes
+from pipeline_opt.optimizer.model import Prediction, predict
+from pipeline_opt.optimizer.what_if import what_if
+from pipeline_opt.order import check_order
+from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.sources import TFRecords
+from pipeline_opt.stages import (
+    Batch,
+    Cache,
+    Filter,
+    FlatMap,
+    Interleave,
+    Map,
+    Options,
+    PaddedBatch,
+    Prefetch,
+    Repeat,
+    Shard,
+    Shuffle,
+    Skip,
+    Stage,
+    Take,
+    Unbatch,
+)
+
+RECORDS = TFRecords(paths=("a",))
+DECODE, SCALE, KEEP, FETCH, PYTHON = (Function(f"m:{name}") for name in ("decode", "scale", "keep", "fetch", "python"))
+NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+READ = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10)
+FACTS = Facts(
+    cores=4.0,
+    memory_bytes=1 << 20,
+    functions={
+        DECODE: FunctionFacts("pure", cpu_s=8.0, bytes_out=500.0),
+        SCALE: FunctionFacts("pure", cpu_s=2.0),
+        KEEP: FunctionFacts("pure", cpu_s=1.0, kept=0.5),
+        FETCH: FunctionFacts("pure", cpu_s=0.0, wait_s=20.0),
+        PYTHON: FunctionFacts("unknown", cpu_s=3.0, python=True),
+    },
+    stages={"tfrecords": READ, "in0_tfrecords": READ, "in1_tfrecords": READ},
+    overheads=NOTHING,
+)
+OFF = Options(default_optimizations=False)
+"""TensorFlow parallelises nothing by itself."""
+
+
+def plan(*stages: Stage) -> Plan:
+    return Plan(RECORDS, stages)
+
+
+def decode(calls: int | None, **told: Any) -> Map:
+    return Map(function=DECODE, num_parallel_calls=calls, **told)
+
+
+def loads(found: Prediction) -> dict[str, float]:
+    return {load.name: pytest.approx(load.seconds) for load in found.loads if load.seconds}
+
+
+def test_one_thread_does_everything() -> None:
+    found = predict(plan(decode(None), Map(function=SCALE, num_parallel_calls=None), OFF), FACTS)
+    # 1 s to read, 8 to decode and 2 to scale on one thread; 11 core-seconds for 4 cores.
+    assert loads(found) == {"map_2": 11.0, "cores": 2.75}
+    assert (found.bottleneck, found.rows_per_s) == ("map_2", pytest.approx(1 / 11))
+
+
+def test_threads_share_the_work() -> None:
+    found = predict(plan(decode(2), OFF), FACTS)
+    # Reading is a thread of its own; two calls at a time need 4 s for a row each.
+    assert loads(found) == {"tfrecords": 1.0, "map": 4.0, "cores": 2.25}
+
+
+def test_more_calls_than_cores_do_not_help() -> None:
+    assert predict(plan(decode(100), OFF), FACTS).bottleneck == "cores"
+    assert predict(plan(decode(100), OFF), FACTS).rows_per_s == pytest.approx(4 / 9)
+
+
+def test_tensorflow_parallelises_a_sequential_map_of_a_pure_function_unless_it_is_told_not_to() -> None:
+    assert loads(predict(plan(decode(None)), FACTS)) == {"tfrecords": 1.0, "map": 2.0, "cores": 2.25}
+    for off in (OFF, Options(autotune=False)):
+        assert loads(predict(plan(decode(None), off), FACTS))["map"] == 9.0
+    random = dataclasses.replace(FACTS, functions={DECODE: FunctionFacts("random", cpu_s=8.0)})
+    assert loads(predict(plan(decode(None)), random))["map"] == 9.0
+
+
+def test_python_runs_on_one_thread_at_a_time_wherever_it_stands() -> None:
+    python = Map(function=PYTHON, num_parallel_calls=4)
+    found = predict(plan(python, dataclasses.replace(python, name="again"), OFF), FACTS)
+    assert loads(found) == {"tfrecords": 1.0, "map": 0.75, "again": 0.75, "cores": 7 / 4, "python": 6.0}
+    assert found.bottleneck == "python"
+
+
+def test_calls_that_wait_have_as_many_threads_as_the_pool() -> None:
+    fetch = Map(function=FETCH, num_parallel_calls=20)
+    assert loads(predict(plan(fetch, OFF), FACTS))["map"] == 5.0  # 20 s on 4 threads
+    pool = dataclasses.replace(OFF, private_threadpool_size=10)
+    assert loads(predict(plan(fetch, pool), FACTS))["map"] == 2.0
+
+
+def test_what_a_filter_leaves_out_costs_for_what_it_keeps() -> None:
+    found = predict(plan(Filter(predicate=KEEP), OFF), FACTS)
+    # Two rows are read (1 s) and asked (1 s) for one that is kept.
+    assert loads(found) == {"filter": 4.0, "cores": 1.0}
+
+
+def test_batches_are_copied() -> None:
+    facts = dataclasses.replace(FACTS, overheads=dataclasses.replace(NOTHING, row=0.5, byte=0.01, element=0.1))
+    found = predict(plan(Batch(batch_size=10), OFF), facts)
+    # A row: 1 s to read, 0.5 and 100 bytes of 0.01 s to copy, a tenth of 0.1 to hand over the batch.
+    assert loads(found) == {"batch": 2.51, "cores": 2.51 / 4}
+
+
+def test_files_are_waited_for_at_once() -> None:
+    far = StageFacts(
+        bytes_out=100.0, elements=1000, files=10, open_s=50.0, stream_bytes_per_s=50.0, total_bytes_per_s=400.0
+    )
+    facts = dataclasses.replace(FACTS, stages={"tfrecords": far})
+    # A record: 100 of 50 bytes a second, and a hundredth of 50 s to open its file: 2.5 s.
+    assert loads(predict(plan(OFF), facts)) == {"tfrecords": 2.5, "storage": 0.25}
+    assert loads(predict(plan(Interleave(cycle_length=5), OFF), facts))["interleave"] == 0.5
+    assert loads(predict(plan(Interleave(cycle_length=50), OFF), facts)) == {"interleave": 0.25, "storage": 0.25}
+    alone = Interleave(cycle_length=5, num_parallel_calls=None)
+    assert loads(predict(plan(alone, OFF), facts))["interleave"] == 2.5
+
+
+def test_stages_inside_the_reader_work_on_its_threads() -> None:
+    inside = Interleave(cycle_length=2, inner=(decode(None),))
+    assert loads(predict(plan(inside, OFF), FACTS)) == {"interleave": 4.5, "cores": 2.25}
+
+
+def test_a_consumer_waits_or_works_at_the_same_time() -> None:
+    facts = dataclasses.replace(FACTS, step_s=30.0)
+    waiting = predict(plan(Batch(batch_size=10), OFF), facts)
+    # 10 s to read a batch and then 30 s for the step.
+    assert 1 / waiting.rows_per_s == pytest.approx(4.0)
+    assert waiting.utilization == pytest.approx(0.75)
+    ahead = predict(plan(Batch(batch_size=10), Prefetch(buffer_size=1), OFF), facts)
+    assert (ahead.bottleneck, ahead.utilization) == ("consumer", pytest.approx(1.0))
+    assert 1 / ahead.rows_per_s == pytest.approx(3.0)
+    inside = predict(plan(Prefetch(buffer_size=1), Batch(batch_size=10), OFF), facts)
+    assert 1 / inside.rows_per_s == pytest.approx(3.0)  # the batch itself costs nothing here
+    assert predict(plan(Batch(batch_size=10)), facts).bottleneck == "consumer"
+
+
+def test_a_consumer_counts_once_where_nothing_else_works() -> None:
+    free = dataclasses.replace(FACTS, stages={}, step_s=2.0)
+    found = predict(plan(OFF), free)
+    assert loads(found) == {"tfrecords": 2.0, "consumer": 2.0}
+    assert found.utilization == pytest.approx(1.0)
+
+
+def test_later_epochs_take_what_a_cache_holds() -> None:
+    found = predict(plan(decode(2), Cache(), Map(function=SCALE, num_parallel_calls=None), OFF), _epochs(5))
+    # First 4 s; then 2 s to scale. Over five epochs 4 + 4 * 2.
+    assert (1 / found.rows_per_s, 1 / found.steady_rows_per_s) == (pytest.approx(4.0), pytest.approx(2.0))
+    assert found.seconds == pytest.approx(12.0)
+
+
+def _epochs(epochs: int) -> Facts:
+    return dataclasses.replace(FACTS, epochs=epochs)
+
+
+def test_a_repeat_behind_a_cache_reads_it_and_one_before_fills_it() -> None:
+    scale = Map(function=SCALE, num_parallel_calls=None)
+    behind = predict(plan(decode(2), Cache(), scale, Repeat(count=5), OFF), _epochs(1))
+    assert behind.seconds == pytest.approx(4 + 4 * 2)
+    before = predict(plan(decode(2), Repeat(count=5), Cache(), scale, OFF), _epochs(2))
+    # Five of ten passes fill it.
+    assert before.seconds == pytest.approx(5 * 4 + 5 * 2)
+
+
+def test_a_cache_in_files_is_as_fast_as_the_disk() -> None:
+    facts = dataclasses.replace(_epochs(2), disk_bytes_per_s=50.0)
+    found = predict(plan(Cache(filename="/c"), OFF), facts)
+    # 100 bytes at 50 a second: 2 s to write them behind 1 s of reading, 2 s to read them.
+    assert (1 / found.rows_per_s, 1 / found.steady_rows_per_s) == (pytest.approx(3.0), pytest.approx(2.0))
+    assert found.peak_bytes == 0.0
+
+
+PARTS = (plan(decode(2, name="decode")), plan())
+
+
+def test_pairs_cost_what_both_halves_cost() -> None:
+    found = predict(Plan(Zip(plans=PARTS), (OFF,)), FACTS)
+    # The second plan is read by the thread that makes pairs: 1 s.
+    assert loads(found) == {"in0_tfrecords": 1.0, "in0_decode": 4.0, "in1_tfrecords": 1.0, "cores": 2.5}
+
+
+def test_what_was_measured_of_a_whole_zip_does_not_count_twice() -> None:
+    stages = {**FACTS.stages, "zip": StageFacts(cpu_s=99.0, bytes_out=600.0, elements=1000)}
+    facts = dataclasses.replace(FACTS, stages=stages)
+    assert predict(Plan(Zip(plans=PARTS), (OFF,)), facts).bottleneck == "in0_decode"
+
+
+def test_rows_of_batches_that_meet() -> None:
+    batched = tuple(Plan(part.source, (*part.stages, Batch(batch_size=10, name="b"))) for part in PARTS)
+    found = predict(Plan(Zip(plans=batched), (OFF,)), FACTS)
+    assert loads(found)["in0_decode"] == 4.0  # for a row, whatever the batch
+
+
+def test_plans_one_after_another_do_not_work_at_the_same_time() -> None:
+    # Half of the elements cost 4 s and half 1 s, the latter on the thread that hands them over.
+    found = predict(Plan(Concatenate(plans=PARTS), (OFF,)), FACTS)
+    assert loads(found)["concatenate"] == 2.0
+    drawn = predict(Plan(Sample(plans=PARTS, weights=(1, 3)), (OFF,)), FACTS)
+    assert loads(drawn)["in0_decode"] == 1.0  # a quarter of 4 s
+
+
+def test_a_cache_inside_a_zip_spares_its_half() -> None:
+    cached = (plan(decode(2, name="decode"), Cache(name="kept")), PARTS[1])
+    found = predict(Plan(Zip(plans=cached), (OFF,)), FACTS)
+    assert 1 / found.rows_per_s == pytest.approx(4.0)
+    assert 1 / found.steady_rows_per_s == pytest.approx(1.0)
+
+
+def test_the_training_step_is_waited_for_once_whatever_is_inside() -> None:
+    facts = dataclasses.replace(FACTS, step_s=30.0)
+    assert predict(Plan(Zip(plans=PARTS), (Prefetch(), OFF)), facts).bottleneck == "consumer"
+    assert not [load for load in predict(Plan(Zip(plans=PARTS), (OFF,)), facts).loads if load.name == "in0_consumer"]
+
+
+def test_the_first_batch_waits_for_a_file_and_for_the_shuffle() -> None:
+    far = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10, open_s=7.0)
+    facts = dataclasses.replace(FACTS, stages={"tfrecords": far})
+    row = 1.0 + 7.0 * 10 / 1000
+    assert predict(plan(Batch(batch_size=4), OFF), facts).first_batch_s == pytest.approx(7.0 + 4 * row)
+    shuffled = plan(Shuffle(buffer_size=50), Batch(batch_size=4), OFF)
+    assert predict(shuffled, facts).first_batch_s == pytest.approx(7.0 + 54 * row)
+    # The buffer holds no more than there is.
+    large = plan(Shuffle(buffer_size=5000), Batch(batch_size=4), OFF)
+    assert predict(large, facts).first_batch_s == pytest.approx(7.0 + 1004 * row)
+    # What follows the shuffle works for the batch only.
+    late = plan(Shuffle(buffer_size=50), decode(None), Batch(batch_size=4), OFF)
+    assert predict(late, facts).first_batch_s == pytest.approx(7.0 + 50 * row + 4 * (row + 8.0))
+
+
+def test_the_first_step_is_no_part_of_the_first_batch() -> None:
+    facts = dataclasses.replace(FACTS, step_s=1000.0)
+    assert predict(plan(Batch(batch_size=4), Prefetch(), OFF), facts).first_batch_s == pytest.approx(4.0)
+
+
+def test_what_if() -> None:
+    given_ = plan(decode(-1), Batch(batch_size=10), Prefetch(), OFF)
+    assert what_if(given_, FACTS) == predict(given_, FACTS)
+    assert 1 / what_if(given_, FACTS, cores=1).rows_per_s == pytest.approx(9.0)
+    assert what_if(given_, FACTS, cores=64).bottleneck == "tfrecords"
+    assert what_if(given_, FACTS, step_s=500.0).bottleneck == "consumer"
+    slow = what_if(given_, FACTS, open_s=100.0, stream_bytes_per_s=10.0, total_bytes_per_s=5.0)
+    # 100 of 5 bytes a second for all together: 20 s; one stream alone needs 10 and a hundredth of 100 s, and a core 1 s.
+    assert (slow.bottleneck, 1 / slow.rows_per_s) == ("storage", pytest.approx(20.0))
+    inside = Plan(Zip(plans=PARTS), (OFF,))
+    assert what_if(inside, FACTS, stream_bytes_per_s=1.0).rows_per_s < predict(inside, FACTS).rows_per_s / 10
+
+
+def test_what_if_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(UsageError, match="no number is called 'core'; valid: cores, "):
+        what_if(plan(), FACTS, core=3)
+    with pytest.raises(UsageError, match="open_s: the plan reads no files of which something is known"):
+        what_if(plan(), Facts(), open_s=1.0)
+
+
+CALLS = st.sampled_from([None, -1, 1, 2, 7])
+COUNTS = st.integers(1, 50)
+STAGES = st.one_of(
+    st.builds(Interleave, cycle_length=st.sampled_from([-1, 1, 6]), num_parallel_calls=st.sampled_from([None, -1])),
+    st.builds(Map, function=st.sampled_from([DECODE, SCALE, FETCH, PYTHON]), num_parallel_calls=CALLS),
+    st.builds(Filter, predicate=st.just(KEEP)),
+    st.builds(FlatMap, map_func=st.just(SCALE)),
+    st.builds(Cache, filename=st.sampled_from(["", "/c"])),
+    st.builds(Shuffle, buffer_size=COUNTS),
+    st.builds(Repeat, count=st.none() | st.integers(0, 4)),
+    st.builds(Batch, batch_size=COUNTS, num_parallel_calls=CALLS),
+    st.builds(PaddedBatch, batch_size=COUNTS),
+    st.builds(Unbatch),
+    st.builds(Take, count=st.integers(0, 2000)),
+    st.builds(Skip, count=st.integers(0, 2000)),
+    st.builds(Shard, num_shards=COUNTS, index=st.just(0)),
+    st.builds(Prefetch, buffer_size=st.sampled_from([-1, 0, 3])),
+    st.builds(Options, default_optimizations=st.sampled_from([None, False])),
+)
+TIMES = st.floats(0, 1)
+
+
+@st.composite
+def plans(draw: st.DrawFn, deep: bool = True) -> Plan:
+    stages = draw(st.lists(STAGES, max_size=8))
+    source: Any = RECORDS
+    if deep and draw(st.booleans()):
+        kind = draw(st.sampled_from([Zip, Concatenate, Sample]))
+        source = kind(plans=(draw(plans(deep=False)), draw(plans(deep=False))))
+    found = Plan(source, tuple(stages))
+    try:
+        check_order(found)
+    except OrderError:
+        assume(False)
+    return found
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Facts:
+    known = {
+        name: StageFacts(
+            cpu_s=draw(TIMES),
+            bytes_out=draw(st.floats(0, 1e4)),
+            elements=draw(st.none() | st.integers(0, 1000)),
+            files=draw(st.integers(0, 20)),
+            open_s=draw(TIMES),
+            stream_bytes_per_s=draw(st.none() | st.floats(1, 1e6)),
+            total_bytes_per_s=draw(st.none() | st.floats(1, 1e6)),
+        )
+        for name in ("tfrecords", "in0_tfrecords", "in1_tfrecords")
+        if draw(st.booleans())
+    }
+    return dataclasses.replace(
+        FACTS,
+        cores=draw(st.floats(0.5, 16)),
+        stages=known,
+        overheads=Overheads(),
+        epochs=draw(st.integers(1, 5)),
+        step_s=draw(TIMES),
+        disk_bytes_per_s=draw(st.sampled_from([0.0, 1e6])),
+    )
+
+
+@given(plans(), facts())
+def test_predictions_are_numbers(plan_: Plan, known: Facts) -> None:
+    found = predict(plan_, known)
+    for value in (found.rows_per_s, found.steady_rows_per_s):
+        assert 0 < value <= 1e12
+    assert 0 <= found.seconds < math.inf
+    assert 0 <= found.first_batch_s < math.inf
+    assert found.peak_bytes >= 0
+    assert 0 <= found.utilization <= 1 + 1e-9
+    assert all(0 <= load.seconds < math.inf for load in found.loads)
+    assert found.bottleneck in {load.name for load in found.loads}
+
+
+@given(plans(), facts(), COUNTS)
+def test_no_row_is_lost_in_a_batch(plan_: Plan, known: Facts, size: int) -> None:
+    whole, apart = plan_.append(Batch(batch_size=size)), plan_.append(Batch(batch_size=size)).append(Unbatch())
+    rows = last_flow(plan_, known).rows_in_all
+    assert last_flow(whole, known).rows_in_all == pytest.approx(rows)
+    assert last_flow(apart, known).rows_in_all == pytest.approx(rows)
+    before, after = epoch_rows(plan_, known), epoch_rows(whole, known)
+    assert (before is None and after is None) or after == pytest.approx(before)
+
+
+@given(plans(), facts(), st.floats(0, 32))
+def test_more_cores_are_never_slower(plan_: Plan, known: Facts, more: float) -> None:
+    fewer, all_ = predict(plan_, known), what_if(plan_, known, cores=known.cores + more)
+    assert all_.seconds <= fewer.seconds * (1 + 1e-9)
+    assert all_.steady_rows_per_s >= fewer.steady_rows_per_s * (1 - 1e-9)
+
+
+@given(plans(), facts(), st.data())
+def test_a_cache_in_memory_never_slows_later_epochs(plan_: Plan, known: Facts, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(plan_.stages)))
+    assume(plan_.reader is None or at > plan_.stages.index(plan_.reader))
+    cached = plan_.with_stages((*plan_.stages[:at], Cache(), *plan_.stages[at:]))
+    assume(not any(isinstance(stage, Cache) and stage.filename for stage in plan_.stages[at:]))
+    assert predict(cached, known).steady_rows_per_s >= predict(plan_, known).steady_rows_per_s * (1 - 1e-9)
+
+
+@given(plans(), facts(), st.integers(0, 1000))
+def test_larger_buffers_hold_more(plan_: Plan, known: Facts, more: int) -> None:
+    larger = plan_.with_stages(
+        dataclasses.replace(stage, buffer_size=stage.buffer_size + more)
+        if isinstance(stage, Shuffle) or (isinstance(stage, Prefetch) and stage.buffer_size >= 0)
+        else stage
+        for stage in plan_.stages
+    )
+    assert held_bytes(larger, known) >= held_bytes(plan_, known)
