@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_opt.pipeline import Pipeline
+from pipeline_opt.plan import item_names
 from pipeline_opt.summary import SCHEMA
 from pipeline_opt.text import plan_text
 from pipeline_opt.text.sides import side_by_side
@@ -56,7 +57,8 @@ class Optimized:
             parts += ["", f"proof: {tuning.equality}"]
         if declined:
             parts += ["", "not done:"]
-            parts += [f"  {rule}: {d.stage}: {d.reason}" for rule, d in tuning.search.declined]
+            own = item_names(tuning.given)
+            parts += [f"  {rule}: {d.stage}: {d.reason}" for rule, d in tuning.search.declined if d.stage in own]
         return "\n".join(parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -107,7 +109,7 @@ class Optimized:
         step, along = self.tuning.steps[number], self.tuning.along
         one = self.tuning.decision.over_given if len(self.tuning.steps) == 1 else None
         measured = along[number] if along else one
-        told = "" if measured is None else f", measured {measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
+        told = "" if measured is None or not measured.rounds else f", measured {measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
         evidence = f" ({step.rewrite.evidence})" if step.rewrite.evidence else ""
         return [
             f"  {number + 1}. {step.rewrite.what}",
