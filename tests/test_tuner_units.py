@@ -1,0 +1,117 @@
+"""The small parts of the tuner: what is compared, what is cut, what is random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from pipeline_opt.build.forms.needed import needed
+from pipeline_opt.build.steps import build_steps
+from pipeline_opt.build.traced import traced
+from pipeline_opt.functions import Function
+from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
+from pipeline_opt.plan import Plan, Zip
+from pipeline_opt.sources import Tensors, TFRecords
+from pipeline_opt.stages import Batch, Cache, Interleave, Map, Repeat, Shuffle, Take
+from pipeline_opt.storage import resolve
+from pipeline_opt.text.sides import side_by_side
+from pipeline_opt.tuner.equal import reproducible
+from pipeline_opt.tuner.randomness import random_components
+from pipeline_opt.tuner.shortened import elements_to_keep, shortened
+
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
+
+PARSE = Function("module:parse")
+
+
+def records(*stages: Any) -> Plan:
+    return Plan(TFRecords(paths=("a",)), stages)
+
+
+def numbers(*stages: Any) -> Plan:
+    return Plan(Tensors(value=[1, 2, 3, 4]), stages)
+
+
+def test_two_plans_stand_side_by_side_and_what_differs_is_marked() -> None:
+    before = records(Map(function=PARSE), Batch(batch_size=2))
+    after = records(Batch(batch_size=2), Map(function=PARSE, forms=("batched",)))
+    rows = side_by_side(before, after, width=40).splitlines()
+    assert rows[0].split() == ["before", "after"]
+    assert rows[1].startswith("  tfrecords")
+    assert sum(row.startswith("*") for row in rows) == 2
+    assert "forms=['batched']" in side_by_side(before, after, width=90)
+
+
+def test_what_repeats_for_ever_is_gone_through_once_and_shuffles_get_seeds() -> None:
+    plan = reproducible(numbers(Shuffle(buffer_size=3), Repeat(), Shuffle(buffer_size=2, seed=5), Batch(batch_size=2)))
+    assert [stage.kind for stage in plan.stages] == ["shuffle", "shuffle", "batch"]
+    first, second = plan.stages[:2]
+    assert isinstance(first, Shuffle)
+    assert isinstance(second, Shuffle)
+    assert first.seed is not None
+    assert second.seed == 5
+
+
+def test_two_plans_are_made_reproducible_in_the_same_way() -> None:
+    one = reproducible(Plan(Zip(plans=(numbers(Shuffle(buffer_size=2)), numbers(Shuffle(buffer_size=2))))))
+    assert isinstance(one.source, Zip)
+    seeds = [plan.stages[0].seed for plan in one.source.plans if isinstance(plan.stages[0], Shuffle)]
+    assert len(set(seeds)) == 2
+
+
+@pytest.mark.parametrize(("cpu_s", "cut"), [(0.05, True), (1e-5, False)], ids=["long batches", "short batches"])
+def test_a_pipeline_of_long_batches_is_cut(cpu_s: float, cut: bool) -> None:
+    plan = records(Interleave(), Map(function=PARSE), Batch(batch_size=32))
+    functions = {PARSE: FunctionFacts("pure", cpu_s=cpu_s)}
+    facts = Facts(cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=1000, bytes_out=10.0, files=1)})
+    count = elements_to_keep(plan, facts)
+    assert (count is not None) is cut
+    if count is not None:
+        # 2 cores, 50 ms an element: 40 elements in the second that an epoch is to take.
+        assert 35 <= count <= 45
+        kinds = [stage.kind for stage in shortened(plan, count).stages]
+        assert kinds == ["interleave", "take", "map", "batch"]
+
+
+def test_every_source_of_a_combination_is_cut() -> None:
+    plan = shortened(Plan(Zip(plans=(numbers(), numbers()))), 2)
+    assert isinstance(plan.source, Zip)
+    assert all(isinstance(part.stages[0], Take) for part in plan.source.plans)
+
+
+def test_a_chain_of_functions_equals_a_chain_of_equal_ones() -> None:
+    other = Function("module:other")
+    assert Function.chain(PARSE, other) == Function.chain(PARSE, other)
+    assert hash(Function.chain(PARSE, other)) == hash(Function.chain(PARSE, other))
+    assert Function.chain(PARSE, other) != Function.chain(other, PARSE)
+    assert Function.chain(PARSE, other).label == "parse then other"
+
+
+def test_only_what_an_answer_needs_is_left_of_a_function() -> None:
+    def answer(x: Any) -> Any:
+        drawn = tf.random.uniform([3])
+        tf.debugging.assert_less(tf.reduce_sum(drawn), 0.0)
+        return x > 2
+
+    whole = traced(answer, tf.TensorSpec((), tf.int32))
+    alone = needed(whole)
+    assert "RandomUniform" in {node.op for node in whole.graph_def.node}
+    assert "RandomUniform" not in {node.op for node in alone.graph_def.node}
+    assert bool(alone(tf.constant(3)))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        whole(tf.constant(3))
+
+
+def test_what_randomness_touches_is_known_by_component() -> None:
+    def noise(x: Any) -> Any:
+        return x, x + tf.random.uniform([], maxval=9, dtype=tf.int32)
+
+    def swap(x: Any, y: Any) -> Any:
+        return y * 2, x
+
+    steps = build_steps(numbers(Map(function=Function.of(noise))), resolve, on_host=True)
+    assert random_components(steps) == {1}
+    steps = build_steps(numbers(Map(function=Function.of(noise)), Map(function=Function.of(swap))), resolve, on_host=True)
+    assert random_components(steps) == {0}
