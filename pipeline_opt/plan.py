@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -14,7 +14,7 @@ from pipeline_opt.errors import FunctionError, KnobError, PipelineOptError, Plan
 from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source
-from pipeline_opt.stages import Interleave, Stage
+from pipeline_opt.stages import Interleave, Stage, inner_stages
 
 P = TypeVar("P", bound="Plan")
 
@@ -176,8 +176,15 @@ def _require_plans(source: Any) -> None:
 def item_names(plan: Plan, prefix: str = "") -> dict[str, Source | Stage]:
     """Every source and stage by the name that its dataset carries, those of plans inside the source included."""
     names: dict[str, Source | Stage] = _source_names(plan.source, prefix)
-    names.update({prefix + stage.name: stage for stage in plan.stages})
+    names.update({prefix + stage.name: stage for stage in with_inner(plan.stages)})
     return names
+
+
+def with_inner(stages: Iterable[Stage]) -> Iterator[Stage]:
+    """Some stages, before each those inside it."""
+    for stage in stages:
+        yield from with_inner(inner_stages(stage))
+        yield stage
 
 
 def _source_names(source: Source, prefix: str = "") -> dict[str, Source | Stage]:
@@ -217,24 +224,30 @@ def unfolded(plan: P) -> P:
 def _named(stages: Iterable[Stage], reserved: Collection[str]) -> tuple[Stage, ...]:
     """Give every stage without a name one of its own; refuse a name that stands twice, or is one of the source's."""
     stages = tuple(stages)
-    for stage in stages:
+    everywhere = tuple(with_inner(stages))
+    for stage in everywhere:
         if not isinstance(stage, Stage):
             raise PlanError(f"not a stage: {stage!r}")
         if stage.name and not stage.name.isidentifier():
             raise PlanError(
                 f"the name {stage.name!r} cannot be used; valid: letters, digits and underscores, no digit first"
             )
-    counts = Counter([*reserved, *(s.name for s in stages if s.name)])
+    counts = Counter([*reserved, *(s.name for s in everywhere if s.name)])
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise PlanError(f"the name {twice[0]!r} stands twice; every stage needs a name of its own")
-    taken = set(counts)
-    named = []
+    return tuple(_with_names(stages, set(counts)))
+
+
+def _with_names(stages: Iterable[Stage], taken: set[str]) -> Iterator[Stage]:
+    """The stages, each with a name; those inside others come first."""
     for stage in stages:
+        inner = tuple(_with_names(inner_stages(stage), taken))
         name = stage.name or _free_name(stage.kind, taken)
         taken.add(name)
-        named.append(stage if stage.name else dataclasses.replace(stage, name=name))
-    return tuple(named)
+        changes: dict[str, Any] = {} if inner == inner_stages(stage) else {"inner": inner}
+        same = stage.name == name and not changes
+        yield stage if same else dataclasses.replace(stage, name=name, **changes)
 
 
 def _free_name(kind: str, taken: set[str]) -> str:

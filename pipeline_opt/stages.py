@@ -49,6 +49,9 @@ class Interleave(Stage):
 
     Without `map_func` the elements before it are the source's files, and it reads them; with one, it is
     `tf.data.Dataset.interleave` of a function that returns a dataset.
+
+    Args:
+        inner: Stages that the elements of each input pass through before they are taken in turn.
     """
 
     kind: ClassVar[str] = "interleave"
@@ -57,8 +60,10 @@ class Interleave(Stage):
     block_length: int = 1
     num_parallel_calls: Knob = AUTO
     deterministic: bool | None = None
+    inner: tuple[Stage, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", tuple(self.inner))
         auto = self.cycle_length == AUTO
         if not auto:
             self._require_count("cycle_length", most=MOST_PARALLEL)
@@ -83,11 +88,13 @@ class Map(Stage):
     deterministic: bool | None = None
     random: bool | None = None
     batched: bool | None = None
-    forms: tuple[str | tuple[str, Any], ...] = ()
+    forms: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         self._require_knob("num_parallel_calls")
         object.__setattr__(self, "forms", tuple(tuple(f) if isinstance(f, list) else f for f in self.forms))
+        named = all(isinstance(f, str) or (len(f) == 2 and isinstance(f[0], str)) for f in self.forms)
+        self._require(named, "forms", "names of forms, or pairs of a name and arguments")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +107,18 @@ class Filter(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class FlatMap(Stage):
-    """Replace every element by the elements of the dataset that the function returns."""
+    """Replace every element by the elements of the dataset that the function returns.
+
+    Args:
+        inner: Stages that the elements of each such dataset pass through.
+    """
 
     kind: ClassVar[str] = "flat_map"
     map_func: Function
+    inner: tuple[Stage, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", tuple(self.inner))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,6 +380,11 @@ BATCHING: Final[tuple[type[Stage], ...]] = (Batch, PaddedBatch, RaggedBatch, Buc
 
 FUNCTION_FIELDS: Final = ("function", "predicate", "map_func", "element_length_func", "transformation")
 """The fields of stages that hold a `Function`."""
+
+
+def inner_stages(stage: Stage) -> tuple[Stage, ...]:
+    """The stages inside a stage: those that each of its inputs passes through."""
+    return stage.inner if isinstance(stage, Interleave | FlatMap) else ()
 
 
 def as_function(value: str | Callable[..., Any] | Function | None) -> Function | None:

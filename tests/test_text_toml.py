@@ -87,6 +87,7 @@ batching: dict[str, Any] = {"batch_size": batches, "drop_remainder": flags}
 padding: dict[str, Any] = {"padded_shapes": plain, "padding_values": plain}
 parallel: dict[str, Any] = {"num_parallel_calls": knobs, "deterministic": maybe_flags}
 maybe_numbers = st.none() | numbers
+forms = st.sampled_from([(), ("batched",), ("crop_window", "float_resize"), (("padded", {"padding_values": (0, b"x")}),)])
 KNOBS: dict[type[Stage], dict[str, Any]] = {
     Interleave: {
         "map_func": st.none() | functions,
@@ -94,7 +95,7 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
         "block_length": sizes,
         **parallel,
     },
-    Map: {"function": functions, "random": maybe_flags, "batched": maybe_flags, **parallel},
+    Map: {"function": functions, "random": maybe_flags, "batched": maybe_flags, "forms": forms, **parallel},
     Filter: {"predicate": functions},
     FlatMap: {"map_func": functions},
     Cache: {"filename": texts},
@@ -172,7 +173,7 @@ def test_the_generated_plans_hold_every_stage_and_file_source() -> None:
     assert set(KNOBS) == set(STAGES)
     assert set(SOURCES) == set(FILE_SOURCES)
     for cls, given_knobs in KNOBS.items():
-        assert set(given_knobs) == {f for f in cls.__dataclass_fields__ if f not in ("name", "kind", "detail")}
+        assert set(given_knobs) == {f for f in cls.__dataclass_fields__ if f not in ("name", "kind", "detail", "inner")}
 
 
 @settings(deadline=None, max_examples=60, database=None)

@@ -157,7 +157,7 @@ def _node(node: Any, by_name: dict[str, Any], generators: Collection[str]) -> No
 
 def given_label(node: Any) -> str:
     """The name that the user gave a dataset op; "" if none: tf.data then makes one of the op and a number."""
-    label = _label(node)
+    label = _label(node) if "metadata" in node.attr and node.attr["metadata"].s else ""
     return "" if re.fullmatch(r"\w+(Dataset\w*|Op|Reader):\d+", label) or "/_" in label else label
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from pipeline_opt.build.traced import Traced
 from pipeline_opt.errors import PlanError
+from pipeline_opt.functions import Function
 from pipeline_opt.ingest.options import options_stage
 from pipeline_opt.ingest.sites import Site
 from pipeline_opt.lazy import lazy_module
@@ -29,12 +32,17 @@ from pipeline_opt.stages import (
     Unbatch,
 )
 
+np = lazy_module("numpy")
 tf = lazy_module("tensorflow")
 context = lazy_module("tensorflow.python.eager.context")
 random_seed = lazy_module("tensorflow.python.framework.random_seed")
 structure = lazy_module("tensorflow.python.data.util.structure")
 
 _DETERMINISTIC: Final = {"default": None, "true": True, "false": False}
+
+
+_ENDS: Final = re.compile("PyFunc|Iterator|Dataset|Reader|Queue|Dequeue|Map[A-Z]|Stage")
+"""Ops that can say that there is nothing more."""
 
 
 class NotKnown(PlanError):
@@ -62,19 +70,55 @@ def _require(site: Site, **told: Any) -> None:
             raise NotKnown(f"{site.node.op}: {attribute}={value!r}; a plan knows {usual!r} only")
 
 
+def _require_lasting(site: Site) -> None:
+    """Refuse a map to rows of ragged tensors: as tensors, which they are in a function, they would be of another spec."""
+    if any(isinstance(part, tf.RaggedTensorSpec) and part.ragged_rank == 0 for part in tf.nest.flatten(site.spec)):
+        raise NotKnown(f"{site.node.op} to rows of ragged tensors")
+
+
 def _parallel(site: Site, place: int) -> dict[str, Any]:
     calls = site.argument(place)
     return {"num_parallel_calls": calls, "deterministic": _DETERMINISTIC[str(site.flag("deterministic") or "default")]}
 
 
 def _map(site: Site) -> Stage:
-    _require(site, preserve_cardinality=True, use_inter_op_parallelism=True, use_unbounded_threadpool=False)
-    return Map(function=site.function(), num_parallel_calls=None)
+    return Map(function=_mapped(site), num_parallel_calls=None)
 
 
 def _parallel_map(site: Site) -> Stage:
-    _require(site, preserve_cardinality=True, use_inter_op_parallelism=True, use_unbounded_threadpool=False)
-    return Map(function=site.function(), **_parallel(site, -1))
+    return Map(function=_mapped(site), **_parallel(site, -1))
+
+
+def _mapped(site: Site) -> Function:
+    """The function of a map.
+
+    Raises:
+        NotKnown: It is called in a way that a plan has no words for.
+    """
+    _require_lasting(site)
+    # `use_inter_op_parallelism` says on which threads, and changes no element.
+    _require(site, use_unbounded_threadpool=False)
+    function = site.function()
+    if site.flag("preserve_cardinality") is False and not _counts_nothing(site, function):
+        raise NotKnown(f"{site.node.op}: preserve_cardinality=False; a plan knows True only")
+    return function
+
+
+def _counts_nothing(site: Site, function: Function) -> bool:
+    """Whether it makes no difference that a map is not said to keep the number of elements.
+
+    That number is not known before it either, and its function has no op that can say that there are no more.
+    """
+    taken = site.inputs[0].live
+    if (
+        taken is None
+        or int(taken.cardinality()) != tf.data.UNKNOWN_CARDINALITY
+        or not isinstance(function.call, Traced)
+    ):
+        return False
+    graph = function.call.graph_def
+    bodies = (graph.node, *(body.node_def for body in graph.library.function))
+    return not any(_ENDS.search(node.op) for nodes in bodies for node in nodes)
 
 
 def _filter(site: Site) -> Stage:
@@ -131,12 +175,13 @@ def _padded_batch(site: Site) -> Stage:
     shapes, spec = site.arguments(2, "output_shapes"), site.inputs[0].spec
     values = site.arguments(2 + len(shapes), "Toutput_types")
     specs = structure.get_flat_tensor_specs(spec)
-    as_tensors = [tf.constant(value, of.dtype) for value, of in zip(values, specs, strict=True)]
+    # Plain values, as tensors belong to where they were made.
+    plain = [np.array(value, of.dtype.as_numpy_dtype) for value, of in zip(values, specs, strict=True)]
     sizes = [tf.TensorShape([None if size == -1 else int(size) for size in shape]) for shape in shapes]
     return PaddedBatch(
         batch_size=site.argument(1),
         padded_shapes=tf.nest.pack_sequence_as(spec, sizes),
-        padding_values=tf.nest.pack_sequence_as(spec, as_tensors),
+        padding_values=tf.nest.pack_sequence_as(spec, plain),
         drop_remainder=bool(site.argument(-1)),
     )
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from pipeline_opt.functions import Function
 from pipeline_opt.ingest.graph import given_label, kind_of
 from pipeline_opt.ingest.sites import Site
 from pipeline_opt.stages import FUNCTION_FIELDS, OpaqueStage, Stage
+
+_NAMELESS: Final = re.compile(r"lambda|\w+Dataset(V\d)?$")
+"""Labels that say nothing of a stage: of lambdas, and of tf.data's own classes that open files."""
 
 
 def wanted_name(site: Site, stage: Stage) -> str:
@@ -19,8 +23,9 @@ def wanted_name(site: Site, stage: Stage) -> str:
         return kind_of(site.node.op)
     functions = (getattr(stage, field, None) for field in FUNCTION_FIELDS)
     function = next((f for f in functions if isinstance(f, Function)), None)
-    named = function is not None and not function.label.startswith("lambda")
-    return _identifier(function.label) if function is not None and named else stage.kind
+    if function is None or _NAMELESS.match(function.label):
+        return stage.kind
+    return _identifier(function.label)
 
 
 def free_name(wanted: str, taken: set[str]) -> str:
@@ -33,5 +38,6 @@ def free_name(wanted: str, taken: set[str]) -> str:
 
 
 def _identifier(text: str) -> str:
-    name = re.sub(r"\W", "_", text)
+    # A name scope may not begin with an underscore.
+    name = re.sub(r"\W", "_", text).lstrip("_")
     return name if name.isidentifier() else f"stage_{name}"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline_opt.errors import PlanError
 from pipeline_opt.functions import Function
-from pipeline_opt.ingest.graph import bare
 from pipeline_opt.ingest.imports import made
-from pipeline_opt.ingest.sites import Site
+from pipeline_opt.ingest.sites import SEEDED, Site
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
 dataset_ops = lazy_module("tensorflow.python.data.ops.dataset_ops")
-
-_LIVE = re.compile(r"VarHandleOp|MutableHashTable|MutableDenseHashTable|Anonymous|^Iterator")
-"""Ops that make things which the rest of the program can change: the graph holds but a copy of them."""
 
 
 class Reapplied:
@@ -33,8 +29,9 @@ class Reapplied:
         """The op applied to other datasets."""
         names = [site.node.name for site in self._site.inputs]
         given = {name: dataset._variant_tensor for name, dataset in zip(names, datasets, strict=True)}
+        given |= self._site.captured
         (variant,) = made(self._site.graph.definition, [f"{self._site.node.name}:0"], given)
-        return dataset_ops._VariantDataset(variant, self._site.spec)
+        return _made_of(datasets, variant, self._site.spec, self)
 
     def __repr__(self) -> str:
         return self.__name__
@@ -48,9 +45,9 @@ def reapplied(site: Site, kind: str) -> Function:
     """
     if not site.inputs:
         raise PlanError(f"{site.node.op} takes from no other dataset")
-    changing = next((node.op for node in _beside(site) if _LIVE.search(node.op)), None)
-    if changing is not None:
-        raise PlanError(f"{site.node.op} uses what the program can change ({changing})")
+    if SEEDED.search(site.node.op):
+        raise PlanError(f"{site.node.op} holds a seed that its graph does not")
+    site.require_unchanging(site.node.input)
     return Function(None, (), Reapplied(site, kind))
 
 
@@ -61,25 +58,28 @@ class _Retyped:
         self._spec = element_spec
         self.__name__ = "structure"
 
+    def __repr__(self) -> str:
+        return self.__name__
+
     def __call__(self, dataset: Any) -> Any:
-        return dataset_ops._VariantDataset(dataset._variant_tensor, self._spec)
+        return _made_of([dataset], dataset._variant_tensor, self._spec, self)
+
+
+def _made_of(inputs: Sequence[Any], variant: Any, element_spec: Any, maker: Any) -> Any:
+    """A dataset that passes on the options of those it takes from, and keeps them and its maker alive."""
+
+    def start(self: Any) -> None:
+        self._element_spec, self._maker = element_spec, maker
+        dataset_ops.DatasetV2.__init__(self, variant)
+
+    parts = {
+        "__init__": start,
+        "_inputs": lambda self: list(inputs),
+        "element_spec": property(lambda self: element_spec),
+    }
+    return type("AppliedDataset", (dataset_ops.DatasetV2,), parts)()
 
 
 def retyped(element_spec: Any) -> Function:
     """The same elements, their flat components in another structure."""
     return Function(None, (), _Retyped(element_spec))
-
-
-def _beside(site: Site) -> list[Any]:
-    """The ops that make what an op takes beside datasets."""
-    inputs = {inner.node.name for inner in site.inputs}
-    wanted, seen = [bare(name) for name in site.node.input], set(inputs)
-    found = []
-    while wanted:
-        name = wanted.pop()
-        if name not in seen:
-            seen.add(name)
-            node = site.graph.nodes[name]
-            found.append(node)
-            wanted += [bare(i) for i in node.input]
-    return found

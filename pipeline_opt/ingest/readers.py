@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline_opt.ingest.graph import bare, constant
+from pipeline_opt.lazy import lazy_module
 from pipeline_opt.sources import Csv, FileSource, FixedLength, TextLines, TFRecords
 
-_BUFFER: Final = 262144
-"""Bytes of a reader's buffer that tf.data sets where nothing is said."""
+readers = lazy_module("tensorflow.python.data.ops.readers")
+
 _PASSING: Final = ("Identity", "Reshape", "ExpandDims", "Squeeze")
 """Ops that leave a file's name what it is."""
 
@@ -44,6 +45,18 @@ def opening(name: str, functions: Mapping[str, Any]) -> Opening | None:
         return None
     body = _Body({node.name: node for node in function.node_def}, function.signature.input_arg[0].name, functions)
     return body.opening(next(iter(function.ret.values())))
+
+
+def opening_of(tensor: str, nodes: Mapping[str, Any], argument: str, functions: Mapping[str, Any]) -> Opening | None:
+    """What a dataset does with the name of a file; None where it does something else.
+
+    Args:
+        tensor: The dataset, in the graph of a function.
+        nodes: The ops of that graph by name.
+        argument: The name of the op that stands for the function's only argument.
+        functions: Every `FunctionDef` by name.
+    """
+    return _Body(nodes, argument, functions).opening(tensor)
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,10 @@ class _Body:
 def _records(compression: str, buffer_size: int, offsets: Any = None) -> Opening | None:
     if offsets is not None:
         return None
-    return Opening(TFRecords, (("buffer_size", _told(buffer_size)), ("compression", compression)))
+    # TensorFlow 2.21 has a default of its own for records.
+    usual = getattr(readers, "_DEFAULT_TF_RECORD_BUFFER_SIZE_BYTES", readers._DEFAULT_READER_BUFFER_SIZE_BYTES)
+    told = None if buffer_size == usual else buffer_size
+    return Opening(TFRecords, (("buffer_size", told), ("compression", compression)))
 
 
 def _lines(compression: str, buffer_size: int) -> Opening:
@@ -119,7 +135,7 @@ def _fixed(header: int, record: int, footer: int, buffer_size: int, compression:
 
 
 def _told(buffer_size: int) -> int | None:
-    return None if buffer_size == _BUFFER else buffer_size
+    return None if buffer_size == readers._DEFAULT_READER_BUFFER_SIZE_BYTES else buffer_size
 
 
 _READERS: Final[Mapping[str, Callable[..., Opening | None]]] = {

@@ -29,6 +29,7 @@ from pipeline_opt.stages import (
     Stage,
     Take,
     Unbatch,
+    inner_stages,
 )
 
 FILE_LEVEL: Final[tuple[type[Stage], ...]] = (Shuffle, Shard, Take, Skip, Repeat)
@@ -68,7 +69,9 @@ def end(plan: Plan) -> Position:
 def after(at: Position, stage: Stage) -> Position:
     """The position behind a stage that stands at `at`."""
     if stage.name == at.reader:
-        return at._replace(reader=None)
+        return at._replace(reader=None, batched=_inside_end(stage).batched)
+    if inner_stages(stage):
+        return at._replace(batched=_inside_end(stage).batched)
     if isinstance(stage, BATCHING):
         return at._replace(batched=True)
     if isinstance(stage, Unbatch):
@@ -78,6 +81,31 @@ def after(at: Position, stage: Stage) -> Position:
     if isinstance(stage, PrefetchToDevice):
         return at._replace(device=stage.name)
     return at
+
+
+def _inside(stage: Stage) -> Position:
+    """The position before the first stage inside another one: of a file's elements, or of what a user's code makes."""
+    return Position(None, None if is_unknown(stage) else False)
+
+
+def _inside_end(stage: Stage) -> Position:
+    at = _inside(stage)
+    for inner in inner_stages(stage):
+        at = after(at, inner)
+    return at
+
+
+def _inside_refusal(stage: Stage, source: Source) -> str | None:
+    """Why one of the stages inside another one cannot stand where it does."""
+    at = _inside(stage)
+    for inner in inner_stages(stage):
+        if isinstance(inner, PrefetchToDevice):
+            return f"{inner.name} stands inside {stage.name}, where nothing can be handed to the accelerator"
+        reason = refusal(at, inner, source)
+        if reason is not None:
+            return f"inside {stage.name}: {reason}"
+        at = after(at, inner)
+    return None
 
 
 def is_unknown(stage: Stage) -> bool:
@@ -95,7 +123,7 @@ def refusal(at: Position, stage: Stage, source: Source) -> str | None:
         return _idle_reader(stage, source)
     if at.reader is not None and stage.name != at.reader and not isinstance(stage, FILE_LEVEL):
         return f"{stage.name} stands before {at.reader}, which opens the files: {_too_early(stage)}"
-    return _batch_refusal(at, stage)
+    return _batch_refusal(at, stage) or _inside_refusal(stage, source)
 
 
 def _idle_reader(stage: Interleave, source: Source) -> str:

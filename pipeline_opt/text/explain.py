@@ -12,7 +12,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
-from pipeline_opt.stages import AUTO, FUNCTION_FIELDS, Map, Stage
+from pipeline_opt.stages import AUTO, FUNCTION_FIELDS, Map, Stage, inner_stages
 from pipeline_opt.text.values import describe
 
 TUNED: Final = ("cycle_length", "num_parallel_calls")
@@ -74,7 +74,14 @@ def plan_lines(plan: Plan, depth: int = 0, prefix: str = "") -> Iterator[Line]:
         for number, part in enumerate(plan.source.plans):
             yield from plan_lines(part, depth + 1, inner_prefix(prefix, number))
     for stage in plan.stages:
-        yield Line(depth, False, prefix + stage.name, stage)
+        yield from _stage_lines(stage, depth, False, prefix)
+
+
+def _stage_lines(stage: Stage, depth: int, first: bool, prefix: str) -> Iterator[Line]:
+    """A stage, and beneath it those that each of its inputs passes through."""
+    yield Line(depth, first, prefix + stage.name, stage)
+    for number, inner in enumerate(inner_stages(stage)):
+        yield from _stage_lines(inner, depth + 1, number == 0, prefix)
 
 
 def knob_texts(item: Source | Stage) -> Iterator[tuple[str, str]]:

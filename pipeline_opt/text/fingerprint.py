@@ -80,7 +80,7 @@ class _Writer:
             self._all((str(spec), value.factory))
             return
         # A plan that says nothing of access has the fingerprint that it had before plans could.
-        fields = (f.name for f in dataclasses.fields(value) if f.compare and not _is_unsaid(getattr(value, f.name)))
+        fields = (f.name for f in dataclasses.fields(value) if f.compare and not _is_unsaid(f, getattr(value, f.name)))
         self._all(part for name in fields for part in (name, getattr(value, name)))
 
     def _array(self, value: np.ndarray[Any, Any]) -> None:
@@ -119,8 +119,8 @@ class _Writer:
         self._all((function.__code__, function.__defaults__, function.__kwdefaults__, closure, dict(_used(function))))
 
 
-def _is_unsaid(value: Any) -> bool:
-    return isinstance(value, Access) and value == DEFAULT
+def _is_unsaid(field: dataclasses.Field[Any], value: Any) -> bool:
+    return (isinstance(value, Access) and value == DEFAULT) or (field.name == "inner" and not value)
 
 
 def _content(cell: Any) -> Any:

@@ -37,7 +37,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.names import implied_kind, inner_prefix
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
-from pipeline_opt.stages import AUTO, OpaqueStage, Stage
+from pipeline_opt.stages import AUTO, OpaqueStage, Stage, inner_stages
 from pipeline_opt.text.explain import is_list, told
 from pipeline_opt.text.values import literal
 
@@ -83,6 +83,8 @@ def _stage_table(stage: Stage, prefix: str) -> dict[str, Any]:
     where = prefix + stage.name
     if isinstance(stage, OpaqueStage) and stage.transformation is None:
         raise PlanError(f"{where}: a transformation that only an existing dataset holds cannot be written as TOML")
+    if inner_stages(stage):
+        raise PlanError(f"{where}: the stages inside it cannot be written as TOML")
     kind = {} if implied_kind(stage.name) == stage.kind else {"kind": stage.kind}
     return kind | _arguments(stage, where)
 

@@ -80,7 +80,9 @@ def _arguments(script: Script, stage: Stage, where: str) -> list[str]:
             return [function_code(script, function, where), *interleave_arguments(stage)]
         case Map(forms=forms) if forms:
             names = ", ".join(form if isinstance(form, str) else form[0] for form in forms)
-            raise FunctionError(f"{where}: its function is computed in another form ({names}), made as the plan is built")
+            raise FunctionError(
+                f"{where}: its function is computed in another form ({names}), made as the plan is built"
+            )
         case Map(function=function):
             calls = parallel(stage.num_parallel_calls, stage.deterministic)
             return [function_code(script, function, where), *calls]

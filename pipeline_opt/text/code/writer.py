@@ -8,7 +8,7 @@ from pipeline_opt.errors import FunctionError, PlanError
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Combination, Concatenate, Merge, Plan, Sample, Zip, unfolded
 from pipeline_opt.sources import FileSource, OpaqueDataset, Source, Tensors
-from pipeline_opt.stages import Repeat, Take
+from pipeline_opt.stages import Repeat, Take, inner_stages
 from pipeline_opt.text.code.layout import call
 from pipeline_opt.text.code.script import Script
 from pipeline_opt.text.code.sources import Resolve, file_lines, memory_lines, reading_line, record_lines
@@ -54,6 +54,8 @@ def _plan_lines(script: Script, plan: Plan, resolve: Resolve, prefix: str) -> li
         lines += _source_lines(script, source, resolve, prefix)
     for stage in plan.stages:
         where = prefix + stage.name
+        if inner_stages(stage):
+            raise PlanError(f"{where}: the stages inside it cannot be written as code")
         if isinstance(source, FileSource) and reader is not None and stage.name == reader.name:
             lines.append(reading_line(source, resolved, reader, f"name={where!r}"))
         else:
