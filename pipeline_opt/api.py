@@ -115,7 +115,10 @@ def optimize(pipeline: Any, **arguments: Any) -> Optimized:
         UsageError: An argument is out of range.
         PlanError, SourceError: The pipeline cannot be built.
     """
-    clock, tell = arguments.pop("clock", None) or SystemClock(), arguments.pop("on_progress", lambda seconds, what: None)
+    clock, tell = (
+        arguments.pop("clock", None) or SystemClock(),
+        arguments.pop("on_progress", lambda seconds, what: None),
+    )
     return Optimized(tune(pipeline, Wishes(**arguments), machine(), clock, tell))
 
 

@@ -109,7 +109,11 @@ class Optimized:
         step, along = self.tuning.steps[number], self.tuning.along
         one = self.tuning.decision.over_given if len(self.tuning.steps) == 1 else None
         measured = along[number] if along else one
-        told = "" if measured is None or not measured.rounds else f", measured {measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
+        told = (
+            ""
+            if measured is None or not measured.rounds
+            else f", measured {measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
+        )
         evidence = f" ({step.rewrite.evidence})" if step.rewrite.evidence else ""
         return [
             f"  {number + 1}. {step.rewrite.what}",

@@ -87,7 +87,9 @@ batching: dict[str, Any] = {"batch_size": batches, "drop_remainder": flags}
 padding: dict[str, Any] = {"padded_shapes": plain, "padding_values": plain}
 parallel: dict[str, Any] = {"num_parallel_calls": knobs, "deterministic": maybe_flags}
 maybe_numbers = st.none() | numbers
-forms = st.sampled_from([(), ("batched",), ("crop_window", "float_resize"), (("padded", {"padding_values": (0, b"x")}),)])
+forms = st.sampled_from(
+    [(), ("batched",), ("crop_window", "float_resize"), (("padded", {"padding_values": (0, b"x")}),)]
+)
 KNOBS: dict[type[Stage], dict[str, Any]] = {
     Interleave: {
         "map_func": st.none() | functions,

@@ -14,7 +14,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
 from pipeline_opt.plan import Plan, Zip
 from pipeline_opt.sources import Tensors, TFRecords
-from pipeline_opt.stages import Batch, Cache, Interleave, Map, Repeat, Shuffle, Take
+from pipeline_opt.stages import Batch, Interleave, Map, Repeat, Shuffle, Take
 from pipeline_opt.storage import resolve
 from pipeline_opt.text.sides import side_by_side
 from pipeline_opt.tuner.equal import reproducible
@@ -65,7 +65,9 @@ def test_two_plans_are_made_reproducible_in_the_same_way() -> None:
 def test_a_pipeline_of_long_batches_is_cut(cpu_s: float, cut: bool) -> None:
     plan = records(Interleave(), Map(function=PARSE), Batch(batch_size=32))
     functions = {PARSE: FunctionFacts("pure", cpu_s=cpu_s)}
-    facts = Facts(cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=1000, bytes_out=10.0, files=1)})
+    facts = Facts(
+        cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=1000, bytes_out=10.0, files=1)}
+    )
     count = elements_to_keep(plan, facts)
     assert (count is not None) is cut
     if count is not None:
@@ -113,5 +115,7 @@ def test_what_randomness_touches_is_known_by_component() -> None:
 
     steps = build_steps(numbers(Map(function=Function.of(noise))), resolve, on_host=True)
     assert random_components(steps) == {1}
-    steps = build_steps(numbers(Map(function=Function.of(noise)), Map(function=Function.of(swap))), resolve, on_host=True)
+    steps = build_steps(
+        numbers(Map(function=Function.of(noise)), Map(function=Function.of(swap))), resolve, on_host=True
+    )
     assert random_components(steps) == {0}

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_opt.build.forms import OF_BATCHES, Refused, derive
 from pipeline_opt.build.forms.needed import needed
-from pipeline_opt.build.traced import traced
+from pipeline_opt.build.traced import Traced, traced
 from pipeline_opt.errors import PlanError
 from pipeline_opt.functions import Chain, Function
 from pipeline_opt.lazy import lazy_module
@@ -24,6 +24,9 @@ def scoped(function: Function, stage: str) -> Callable[..., Any]:
     A scope changes neither results nor op seeds. Where it returns None, for which TensorFlow has no words, it raises.
     """
     call = function.load()
+    if isinstance(call, Traced):
+        # It is a graph already: there is no Python code of the user's to convert.
+        call = tf.autograph.experimental.do_not_convert(call.__call__)
     scope = scope_name(stage)
 
     def run(*elements: Any) -> Any:

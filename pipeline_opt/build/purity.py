@@ -100,9 +100,7 @@ def is_seeded(definition: Any) -> bool:
     """Whether any random op of a `GraphDef` draws numbers that follow from a seed or from a state outside of it."""
     nodes = [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
     random = [node for node in nodes if _RANDOM.search(node.op) or _SEEDED.search(node.op)]
-    return any(
-        not {"seed", "seed2"} & set(node.attr) or node.attr["seed"].i or node.attr["seed2"].i for node in random
-    )
+    return any(not {"seed", "seed2"} & set(node.attr) or node.attr["seed"].i or node.attr["seed2"].i for node in random)
 
 
 class _Op(NamedTuple):

@@ -41,6 +41,7 @@ from pipeline_opt.stages import (
     Stage,
     Take,
     Unbatch,
+    inner_stages,
 )
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import FormFinder, traced_by
@@ -121,6 +122,9 @@ class _Gatherer:
         if isinstance(stage, _PASSING):
             return taken
         assert isinstance(stage, Stage)
+        if inner_stages(stage):
+            # What stands inside cannot be run apart: elements are taken of the whole, and costs are unknown.
+            return gathered(step.after, self._clock, batched=isinstance(inner_stages(stage)[-1], BATCHING))
         if isinstance(stage, Interleave) and stage.map_func is None:
             return taken
         endless = taken.dataset.repeat()

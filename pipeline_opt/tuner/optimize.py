@@ -20,7 +20,7 @@ from pipeline_opt.tuner.decision import Decision, decide
 from pipeline_opt.tuner.equal import prove
 from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.proof import Equality, Preserves
-from pipeline_opt.tuner.reading_in import as_plan, with_traced
+from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
 from pipeline_opt.tuner.shortened import elements_to_keep, shortened
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.variants import autotune
@@ -125,7 +125,7 @@ class _Tuner:
     ) -> None:
         self._wishes, self._machine, self._clock, self._on_progress = wishes, machine, clock, on_progress
         self._started = clock.now()
-        self._given = with_traced(as_plan(pipeline))
+        self._given = with_traced(hoisted(as_plan(pipeline)))
         # What is compared with is the pipeline itself, not what was read from it.
         self._make_given = _maker(self._given) if isinstance(pipeline, Plan) else lambda: pipeline
         self._refused: dict[str, str] = {}

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline_opt.build.purities import purities
 from pipeline_opt.build.steps import build_steps
 from pipeline_opt.functions import Function
 from pipeline_opt.ingest import imported
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Combination, Plan, unfolded
 from pipeline_opt.sources import OpaqueDataset
-from pipeline_opt.stages import Map
+from pipeline_opt.stages import FlatMap, Interleave, Map, Stage, inner_stages
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import traced_by
 
@@ -39,6 +40,27 @@ def _renamed(stages: Sequence[Any]) -> list[Any]:
         taken.add(name)
         named.append(dataclasses.replace(stage, name=name))
     return named
+
+
+def hoisted(plan: Plan) -> Plan:
+    """The plan with pure maps behind the interleave or flat_map inside which they stood.
+
+    A function of single elements gives the same whether it is applied before or after they are taken in turn.
+    """
+    if not any(inner_stages(stage) for stage in plan.stages):
+        return plan
+    found, stages = purities(plan), list[Stage]()
+    for stage in plan.stages:
+        inner = inner_stages(stage)
+        if (
+            isinstance(stage, Interleave | FlatMap)
+            and inner
+            and all(isinstance(s, Map) and found[s.name].kind == "pure" for s in inner)
+        ):
+            stages += [dataclasses.replace(stage, inner=()), *inner]
+        else:
+            stages.append(stage)
+    return plan.with_stages(stages)
 
 
 def with_traced(plan: Plan) -> Plan:

@@ -11,7 +11,7 @@ from pipeline_opt.optimizer.model import predict
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import Repeat, Shuffle, Take
 
-LONG_BATCH_S = 0.15
+LONG_BATCH_S = 0.02
 """A batch that takes longer is one of too few in a turn for its buffers to be told apart from its work."""
 EPOCH_S = 1.0
 """What an epoch of the shortened pipeline is to take."""

@@ -12,7 +12,6 @@ from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, 
 from pipeline_opt.plan import Plan, item_names
 from pipeline_opt.stages import AUTO, Knob, Map
 
-
 REORDERED = "TensorFlow may compute x * a * b as x * (a * b), where x * a is of one map and * b of the other"
 
 
