@@ -115,9 +115,11 @@ def finished(opener: Callable[..., Any], finish: Callable[[Any], Any] | None) ->
     """A function that opens a dataset, which then passes through something."""
     if finish is None:
         return opener
+    # Only the user's own code is for AutoGraph to convert: `opener` may hold some, and each stage's function is converted apart.
+    rest = tf.autograph.experimental.do_not_convert(finish)
 
     def opened(*element: Any) -> Any:
-        return finish(opener(*element))
+        return rest(opener(*element))
 
     opened.__name__ = getattr(opener, "__name__", "opened").replace("<lambda>", "opened")
     return opened
