@@ -149,6 +149,25 @@ def test_a_cache_that_does_not_fit_is_refused(records: str) -> None:
     assert any("does not fit" in declined.reason for _, declined in best.tuning.search.declined)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ds: ds.filter(lambda x: x < 0),
+        lambda ds: ds.flat_map(lambda x: tf.data.Dataset.range(x).take(0)),
+        lambda ds: ds.unique(),
+        lambda ds: ds.take_while(lambda x: x < 0),
+        lambda ds: ds.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat()).take(7),
+        lambda ds: ds.interleave(lambda x: tf.data.Dataset.from_tensors(x).repeat(), cycle_length=2).take(7),
+        lambda ds: ds.repeat().shuffle(9).batch(3).take(5),
+    ],
+    ids=["filter", "flat_map", "unique", "take_while", "endless inside", "endless in turn", "endless"],
+)
+def test_stages_that_give_nothing_or_never_end_hold_nothing_up(make: Any) -> None:
+    given = make(tf.data.Dataset.range(40))
+    best = tuned(given, budget_s=2)
+    assert len(list(best.dataset)) == len(list(given))
+
+
 def test_a_dataset_that_cannot_be_read_is_returned_as_it_is() -> None:
     def numbers() -> Any:
         yield from range(100)

@@ -46,7 +46,7 @@ from pipeline_opt.stages import (
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import FormFinder, traced_by
 from pipeline_opt.tuner.overheads import overheads
-from pipeline_opt.tuner.samples import Samples, cpu_each, gathered
+from pipeline_opt.tuner.samples import Samples, cpu_each, cpu_per_input, gathered
 from pipeline_opt.tuner.streams import stream_of
 
 tf = lazy_module("tensorflow")
@@ -127,21 +127,24 @@ class _Gatherer:
             return gathered(step.after, self._clock, batched=isinstance(inner_stages(stage)[-1], BATCHING))
         if isinstance(stage, Interleave) and stage.map_func is None:
             return taken
-        endless = taken.dataset.repeat()
-        after = transformations.apply(endless, _sequential(stage))
         batched = isinstance(stage, BATCHING) or (taken.rows > 1 and not isinstance(stage, Unbatch))
-        given = gathered(after, self._clock, batched=batched)
-        base = cpu_each(endless, self._clock)
-        each = cpu_each(after, self._clock)
-        self._note(number, step.name, stage, taken, given, base, each)
+        given = gathered(transformations.apply(taken.dataset, _sequential(stage)), self._clock, batched=batched)
+        self._note(number, step.name, stage, taken, given)
         return given
 
-    def _note(
-        self, number: int, name: str, stage: Stage, taken: Samples, given: Samples, base: float, each: float
-    ) -> None:
+    def _each(self, stage: Stage, taken: Samples) -> float:
+        """Core-seconds of a stage for an element that it takes."""
+
+        def put(dataset: Any) -> Any:
+            return transformations.apply(dataset, _sequential(stage))
+
+        base = cpu_each(taken.dataset.repeat(), self._clock)
+        return max(cpu_per_input(put, taken, self._clock) - base, 0.0)
+
+    def _note(self, number: int, name: str, stage: Stage, taken: Samples, given: Samples) -> None:
         match stage:
             case Map():
-                work = max(each - base - self.cost.call, 0.0) / taken.rows
+                work = max(self._each(stage, taken) - self.cost.call, 0.0) / taken.rows
                 known = self._function(name, work, taken, given.bytes / max(given.rows, 1.0))
                 function = traced_by(self._steps[number], stage)
                 seeded = is_seeded(function.graph_def)
@@ -153,15 +156,15 @@ class _Gatherer:
                 self.functions[stage.function] = dataclasses.replace(known, forms=forms, seeded=seeded)
             case Filter(predicate=predicate):
                 kept = self._share(stage, taken)
-                work = max(each * kept - base - self.cost.call, 0.0) / taken.rows
+                work = max(self._each(stage, taken) - self.cost.call, 0.0) / taken.rows
                 self.functions[predicate] = self._function(name, work, taken, taken.bytes, kept)
                 self._early(number, stage, kept)
             case FlatMap(map_func=function) | Interleave(map_func=Function() as function):
-                count = self._multiplied(stage, taken)
-                self.functions[function] = self._function(name, each * count, taken, given.bytes, count)
+                known = self._function(name, self._each(stage, taken) / taken.rows, taken, given.bytes)
+                self.functions[function] = dataclasses.replace(known, kept=self._multiplied(stage, taken))
             case OpaqueStage() | BucketBySequenceLength():
                 ratio = self._multiplied(stage, taken)
-                cost = max(each - base / max(ratio, 1e-9), 0.0)
+                cost = self._each(stage, taken) / ratio if ratio else 0.0
                 self.stages[name] = StageFacts(cost, 0.0, given.bytes, ratio, given.rows)
 
     def _function(self, name: str, work: float, taken: Samples, row_bytes: float, kept: float = 1.0) -> FunctionFacts:
@@ -188,16 +191,14 @@ class _Gatherer:
             early, taken = early_predicate(item.function, early), self._taken[before]
             alone = needed(traced(early, taken.dataset.element_spec))
             purity = purity_of_graph(alone, alone.concrete.graph)
-            work = self._filtering(stage, early, taken, kept) if purity.kind == "pure" else 0.0
+            work = self._filtering(stage, early, taken) if purity.kind == "pure" else 0.0
             self.functions[early] = FunctionFacts(purity.kind, purity.evidence, work, 0.0, taken.bytes, kept)
             if purity.kind != "pure":
                 return
 
-    def _filtering(self, stage: Filter, predicate: Function, taken: Samples, kept: float) -> float:
-        endless = taken.dataset.repeat()
-        asked = transformations.apply(endless, dataclasses.replace(stage, predicate=predicate))
-        each = cpu_each(asked, self._clock) * kept - cpu_each(endless, self._clock)
-        return max(each - self.cost.call, 0.0) / taken.rows
+    def _filtering(self, stage: Filter, predicate: Function, taken: Samples) -> float:
+        asked = dataclasses.replace(stage, predicate=predicate)
+        return max(self._each(asked, taken) - self.cost.call, 0.0) / taken.rows
 
     def _following_batch(self, number: int) -> Stage | None:
         """The stage that batches what a stage makes, if one does."""

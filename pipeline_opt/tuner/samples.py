@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from pipeline_opt.clock import Clock
@@ -22,6 +23,8 @@ GROWTH: Final = 32.0
 SLOW_S: Final = 0.6
 """A measurement that takes so long is not repeated."""
 MOST_TIMED: Final = 1 << 22
+ALL: Final = 1 << 20
+"""More elements than a stage makes of a few, unless it makes elements without end."""
 
 
 class Samples(NamedTuple):
@@ -107,6 +110,28 @@ def cpu_each(dataset: Any, clock: Clock) -> float:
         took = drained(dataset, count, clock)
     again = REPEATS if took.wall_s < SLOW_S else 0
     return min(t.cpu_s for t in [took, *(drained(dataset, count, clock) for _ in range(again))]) / count
+
+
+def cpu_per_input(stage: Callable[[Any], Any], taken: Samples, clock: Clock) -> float:
+    """Core-seconds of a stage, and of handing it its elements, for an element that it takes.
+
+    For stages that may give fewer elements than they take, or none: asked for a number of elements they might never end.
+
+    Args:
+        stage: From a dataset to one with the stage behind it.
+        taken: Elements that it takes.
+        clock: Measures.
+    """
+
+    def took(passes: int) -> Taken:
+        return drained(stage(taken.dataset.repeat(passes)), ALL, clock)
+
+    passes, last = 1, took(1)
+    while last.wall_s < TIMED_S / 2 and passes * taken.elements < MOST_TIMED:
+        passes = math.ceil(passes * min(TIMED_S / max(last.wall_s, 1e-6), GROWTH))
+        last = took(passes)
+    again = REPEATS if last.wall_s < SLOW_S else 0
+    return min(t.cpu_s for t in [last, *(took(passes) for _ in range(again))]) / (passes * taken.elements)
 
 
 def drained(dataset: Any, count: int, clock: Clock) -> Taken:
