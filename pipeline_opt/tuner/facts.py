@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from pipeline_opt.build import transformations
@@ -73,8 +73,10 @@ class _Gatherer:
     """Goes through the built stages of a plan, with a few elements of each."""
 
     def __init__(self, plan: Plan, clock: Clock, cost: Overheads, on_progress: Callable[[str], object]) -> None:
-        self._steps = build_steps(plan, resolve, on_host=True)
-        self._purities = purities_of(self._steps)
+        steps = build_steps(plan, resolve, on_host=True)
+        self._purities = purities_of(steps)
+        inside = {id(inner) for step in steps if isinstance(step.item, Stage) for inner in _all_inside(step.item)}
+        self._steps = [step for step in steps if id(step.item) not in inside]
         self._clock = clock
         self._tell = on_progress
         self.cost = cost
@@ -208,6 +210,13 @@ class _Gatherer:
             if isinstance(step.item, Source | FlatMap | Interleave | OpaqueStage):
                 return None
         return None
+
+
+def _all_inside(stage: Stage) -> Iterator[Stage]:
+    """The stages inside a stage, which run where it opens its inputs."""
+    for inner in inner_stages(stage):
+        yield inner
+        yield from _all_inside(inner)
 
 
 def _sequential(stage: Stage) -> Stage:
