@@ -21,6 +21,7 @@ from pipeline_opt.tuner.equal import prove
 from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.proof import Equality, Preserves
 from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
+from pipeline_opt.tuner.samples import rows_of
 from pipeline_opt.tuner.shortened import elements_to_keep, shortened
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.variants import autotune
@@ -254,8 +255,4 @@ def _counter(plan: Plan, dataset: Any) -> Callable[[Any], int]:
     if end(plan).batched is None and not all(getattr(p.shape, "rank", 0) and p.shape[0] is None for p in parts):
         return lambda _: 1
 
-    def rows(batch: Any) -> int:
-        first = tf.nest.flatten(batch)[0]
-        return int(first.shape[0]) if first.shape.rank else 1
-
-    return rows
+    return rows_of

@@ -56,7 +56,7 @@ def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEM
     iterator = iter(_plain(dataset))
     for element in iterator:
         sizes.append(element_bytes(element))
-        rows.append(_rows(element) if batched else 1)
+        rows.append(rows_of(element) if batched else 1)
         if len(sizes) >= most or sum(sizes) > MOST_BYTES or clock.now() - started > MOST_S:
             break
     del iterator
@@ -80,10 +80,10 @@ def element_bytes(element: Any) -> int:
     return total
 
 
-def _rows(element: Any) -> int:
-    first = tf.nest.flatten(element)[0]
-    shape = first.shape
-    return int(shape[0]) if shape.rank else 1
+def rows_of(element: Any) -> int:
+    """Rows in a batch: the length of its first axis; 1 for what has none, a dataset say."""
+    shape = getattr(next(iter(tf.nest.flatten(element)), None), "shape", None)
+    return int(shape[0]) if shape is not None and shape.rank else 1
 
 
 class Taken(NamedTuple):
