@@ -252,7 +252,13 @@ def _counter(plan: Plan, dataset: Any) -> Callable[[Any], int]:
     if end(plan).batched is False:
         return lambda _: 1
     parts = tf.nest.flatten(dataset.element_spec)
-    if end(plan).batched is None and not all(getattr(p.shape, "rank", 0) and p.shape[0] is None for p in parts):
+    if end(plan).batched is None and not all(map(_is_batch, parts)):
         return lambda _: 1
 
     return rows_of
+
+
+def _is_batch(spec: Any) -> bool:
+    """Whether a component has a first axis of any length, as those of batches do."""
+    shape = getattr(spec, "shape", None)
+    return shape is not None and bool(shape.rank) and shape[0] is None
