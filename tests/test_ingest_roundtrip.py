@@ -27,7 +27,7 @@ from pipeline_opt.text import plan_text
 
 pytestmark = pytest.mark.tf
 
-EXAMPLES: Final = int(os.environ.get("INGEST_EXAMPLES", "40"))
+EXAMPLES: Final = int(os.environ.get("INGEST_EXAMPLES", "30"))
 SEED: Final = os.environ.get("INGEST_SEED")
 _numbers = count()
 

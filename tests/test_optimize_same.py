@@ -34,7 +34,7 @@ from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
 
 pytestmark = pytest.mark.tf
 
-EXAMPLES: Final = int(os.environ.get("SAME_EXAMPLES", "15"))
+EXAMPLES: Final = int(os.environ.get("SAME_EXAMPLES", "12"))
 SEED: Final = os.environ.get("SAME_SEED")
 PLANS: Final = 3
 _numbers = count()
