@@ -72,15 +72,15 @@ class Function:
             FunctionError: the module or the name in it does not exist, or importing it failed.
         """
         call = self.call if self.call is not None else _import(self.ref or "")
-        bound = getattr(call, "is_bound", False)
-        return functools.partial(call, **dict(self.arguments)) if self.arguments and not bound else call
+        return functools.partial(call, **dict(self.arguments)) if self.arguments and not _is_traced(call) else call
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Function):
             return NotImplemented
-        if self.ref is None or other.ref is None:
+        if self.ref is None or other.ref is None or (_is_traced(self.call) and _is_traced(other.call)):
+            # What was traced for other elements is another function, though it was made of the same code.
             same = self.call is other.call or (isinstance(self.call, Chain) and self.call == other.call)
-            return same and self.arguments == other.arguments
+            return same and (self.ref, self.arguments) == (other.ref, other.arguments)
         return (self.ref, self.arguments) == (other.ref, other.arguments)
 
     def __hash__(self) -> int:
@@ -101,10 +101,14 @@ class Chain:
     def __call__(self, *elements: Any) -> Any:
         """What the last one gives of what those before it give."""
         for function in self.functions:
-            call = function.load()
-            given = getattr(call, "inline", call)(*elements)
+            given = function.load()(*elements)
             elements = given if type(given) is tuple else (given,)
         return given
+
+
+def _is_traced(call: Any) -> bool:
+    """Whether it is a graph, in which keyword arguments were bound as it was traced."""
+    return bool(getattr(call, "is_bound", False))
 
 
 def bind(arguments: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,3 @@ def windows(rng: np.random.Generator, height: int, width: int, count: int) -> It
         top, left = (int(rng.choice([0, rng.integers(side)])) for side in (height, width))
         rows, columns = (int(rng.choice([1, most, rng.integers(1, most + 1)])) for most in (height - top, width - left))
         yield top, left, rows, columns
-
-
-Function = Callable[..., Any]

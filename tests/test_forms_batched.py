@@ -11,7 +11,7 @@ import pytest
 
 from pipeline_opt.build.forms import FORMS, Derived, Refused, derive
 from pipeline_opt.build.forms.batched import batched
-from pipeline_opt.build.forms.verify import compare
+from pipeline_opt.build.forms.verify import NO_RESULTS, compare
 from pipeline_opt.build.traced import Traced, traced
 from pipeline_opt.build.transforms import parse_csv, parse_example, split_and_hash
 from pipeline_opt.functions import Function
@@ -19,7 +19,10 @@ from pipeline_opt.functions import Function
 Maker = Callable[[Any], Callable[..., Any]]
 """From TensorFlow to a function of one element."""
 
-RNG = np.random.default_rng(0)
+
+def rng() -> np.random.Generator:
+    """A generator of its own, so that no data depend on which were made before."""
+    return np.random.default_rng(0)
 
 
 def example(number: int) -> bytes:
@@ -35,16 +38,16 @@ def example(number: int) -> bytes:
 
 
 DATA: dict[str, Callable[[], Any]] = {
-    "vector": lambda: RNG.normal(size=(7, 6)).astype("float32"),
-    "matrix": lambda: RNG.normal(size=(7, 4, 6)).astype("float32"),
-    "whole": lambda: RNG.integers(0, 5, size=(7, 6)),
-    "image": lambda: RNG.integers(0, 255, size=(7, 8, 10, 3)).astype("uint8"),
+    "vector": lambda: rng().normal(size=(7, 6)).astype("float32"),
+    "matrix": lambda: rng().normal(size=(7, 4, 6)).astype("float32"),
+    "whole": lambda: rng().integers(0, 5, size=(7, 6)),
+    "image": lambda: rng().integers(0, 255, size=(7, 8, 10, 3)).astype("uint8"),
     "line": lambda: np.array([b"a b c", b"", b"hello  oo bar", b" x ", b"Q", "wörld a".encode(), b"1 2"], object),
     "number": lambda: np.array([b"1", b"-2.5", b"3e2"], object),
     "bytes": lambda: np.array([bytes(range(n, n + 24)) for n in range(7)], object),
     "example": lambda: np.array([example(n) for n in range(7)], object),
     "csv": lambda: np.array([b"1,2.5,x", b"2,,", b'3,-1e3,"y,z"', b"4,5,6"], object),
-    "pair": lambda: {"x": RNG.normal(size=(7, 3)).astype("float32"), "n": RNG.integers(0, 3, size=7)},
+    "pair": lambda: {"x": rng().normal(size=(7, 3)).astype("float32"), "n": rng().integers(0, 3, size=7)},
 }
 
 SCHEMA = {"floats": "float32 exactly 3", "words": "string at_most 4", "none": "int64 optional 1"}
@@ -66,6 +69,10 @@ def long_only(tf: Any, line: Any) -> Any:
     return tf.cond(tf.strings.length(line) > 3, lambda: tf.strings.split(line), lambda: tf.constant(["x"]))
 
 
+def filled(tf: Any, x: Any) -> Any:
+    return tf.cond(x[0] > 2, lambda: tf.size(tf.fill([x[1] - 2], 0.5), x.dtype), lambda: x[1])
+
+
 def mutable(tf: Any) -> Any:
     return tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
 
@@ -78,6 +85,11 @@ def outer(tf: Any, words: Any) -> Any:
 def guarded(tf: Any, x: Any) -> Any:
     tf.debugging.assert_less(x, 100.0)
     return x * 2.0
+
+
+def failing(tf: Any, x: Any) -> Any:
+    tf.debugging.assert_less(x, x)
+    return x
 
 
 def table(tf: Any) -> Any:
@@ -118,7 +130,7 @@ EXACT: dict[str, tuple[str, Maker]] = {
     "decode_raw": ("bytes", lambda tf: lambda s: tf.reshape(tf.io.decode_raw(s, tf.uint8), [2, 4, 3])),
     "decode_raw_wide": ("bytes", lambda tf: lambda s: tf.cast(tf.io.decode_raw(s, tf.int16), tf.float32) / 255.0),
     "arithmetic": ("vector", lambda tf: lambda x: (x * 2.0 + tf.range(6.0)) / 3.0 - tf.abs(x)),
-    "captured": ("vector", lambda tf: (lambda c: lambda x: x - c)(tf.constant(RNG.normal(size=6).astype("float32")))),
+    "captured": ("vector", lambda tf: (lambda c: lambda x: x - c)(tf.constant(rng().normal(size=6).astype("float32")))),
     "reshape": ("matrix", lambda tf: lambda x: (tf.reshape(x, [2, -1, 3]), tf.reshape(x, [tf.shape(x)[1], -1]))),
     "transpose": ("matrix", lambda tf: lambda x: (tf.transpose(x), x[tf.newaxis, :, tf.newaxis, 1])),
     "slices": ("matrix", lambda tf: lambda x: (x[1:3], x[:, ::2], x[..., -1], x[-1], x[::-1, 1:4])),
@@ -135,6 +147,8 @@ EXACT: dict[str, tuple[str, Maker]] = {
     "same_for_all": ("vector", lambda tf: lambda x: (x + tf.random.stateless_uniform([6], [1, 2]), tf.constant([1, 2]), 7)),
     "called": ("vector", called),
     "branches": ("vector", lambda tf: lambda x: tf.cond(x[0] > 0, lambda: x * 2.0, lambda: x - 1.0)),
+    "filled_branch": ("vector", lambda tf: lambda x: tf.cond(x[0] > 0, lambda: tf.fill([6], x[1]), lambda: x)),
+    "casts": ("vector", lambda tf: lambda x: [tf.cast(x * 1e6, kind) for kind in (tf.int32, tf.int64, tf.uint64)]),
     "guarded": ("vector", lambda tf: lambda x: guarded(tf, x)),
     "structure": ("pair", lambda tf: lambda e: {"y": e["x"] * tf.cast(e["n"], tf.float32), "n": (e["n"],)}),
     "resize_nearest": ("image", lambda tf: lambda x: tf.image.resize(x, [4, 5], "nearest")),
@@ -153,6 +167,7 @@ ROUNDING: dict[str, tuple[str, Maker, str]] = {
     "clip": ("vector", lambda tf: lambda x: tf.clip_by_value(x, -0.5, 0.5), "Minimum"),
     "standardized": ("image", lambda tf: lambda x: tf.image.per_image_standardization(x), "Mean"),
     "small_cast": ("vector", lambda tf: lambda x: tf.cast(tf.abs(x) % 200.0, tf.uint8), "Cast"),
+    "unsigned_cast": ("vector", lambda tf: lambda x: tf.cast(tf.abs(x) * 1e6, tf.uint32), "Cast"),
     "spectrum": ("vector", lambda tf: lambda x: tf.abs(tf.signal.rfft(x)), "RFFT"),
 }
 
@@ -172,13 +187,12 @@ def test_a_batch_gives_the_same_bits(tf: Any, name: str) -> None:
     elements = dataset(tf, data)
     function, derived = derived_of(tf, maker, elements)
     assert isinstance(derived, Derived), derived
-    assert (derived.preserves, derived.rounding) == ("exact", ())
+    assert derived.rounding == ()
     for options in ({}, {"drop_remainder": True}):
         spec = elements.map(function).batch(3, **options).element_spec
         assert elements.batch(3, **options).map(derived).element_spec == spec
     agreement = compare(function, derived, list(elements.as_numpy_iterator()))
     assert agreement.exact, agreement
-    assert agreement.count > 4 * 3
 
 
 @pytest.mark.parametrize("name", ROUNDING)
@@ -187,13 +201,10 @@ def test_ops_that_round_otherwise_are_named(tf: Any, name: str) -> None:
     elements = dataset(tf, data)
     function, derived = derived_of(tf, maker, elements)
     assert isinstance(derived, Derived), derived
-    assert derived.preserves == "rounding"
     assert op in derived.rounding
-    samples = list(elements.as_numpy_iterator())
     results = [list(ds.unbatch()) for ds in (elements.map(function).batch(3), elements.batch(3).map(derived))]
     for expected, found in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    assert compare(function, derived, samples[:1]).count > 1
 
 
 REFUSED: dict[str, tuple[str, Maker, str]] = {
@@ -215,6 +226,7 @@ REFUSED: dict[str, tuple[str, Maker, str]] = {
     "jpeg": ("line", lambda tf: lambda s: tf.io.decode_jpeg(s), "DecodeJpeg.*one at a time"),
     "file": ("line", lambda tf: lambda s: tf.io.read_file(s), "ReadFile.*one at a time"),
     "failing_branch": ("whole", lambda tf: lambda x: tf.cond(x[0] > 0, lambda: x // x[0], lambda: x), "FloorDiv.*may fail"),
+    "own_width_in_a_branch": ("whole", lambda tf: lambda x: filled(tf, x), r"Fill \(.*may fail"),
     "branches_of_lengths": ("line", lambda tf: lambda s: long_only(tf, s), "branch"),
     "broadcast_of_lengths": ("line", lambda tf: lambda s: outer(tf, tf.strings.split(s)), "Less.*broadcasts"),
     "two_lengths": ("line", lambda tf: lambda s: tf.strings.split(s) + tf.strings.split(s, "o"), "lengths are the same"),
@@ -310,7 +322,7 @@ def test_keras_layers_have_a_form(tf: Any) -> None:
 def as_batched(tf: Any, function: Traced, of_batch: Callable[[Any], Any]) -> Derived:
     """A form that somebody got wrong."""
     made = traced(of_batch, tf.TensorSpec([None, 2], tf.float32))
-    return Derived(made.concrete, made.takes, made.gives, None, "wrong", "batched")
+    return Derived(made.concrete, made.takes, made.gives, None, "wrong")
 
 
 @pytest.mark.parametrize(
@@ -353,6 +365,23 @@ def test_a_missing_error_is_a_mismatch(tf: Any) -> None:
     assert "only the function fails" in str(agreement.mismatch)
 
 
+def test_where_both_fail_for_all_nothing_is_shown(tf: Any) -> None:
+    function = traced(lambda x: failing(tf, x), tf.TensorSpec([], tf.int32))
+    derived = batched(function)
+    assert isinstance(derived, Derived), derived
+    agreement = compare(function, derived, [np.int32(1), np.int32(2)])
+    assert (agreement.exact, agreement.count, agreement.mismatch) == (False, 0, NO_RESULTS)
+
+
+def test_what_both_fail_for_does_not_count(tf: Any) -> None:
+    function = traced(lambda x: guarded(tf, x), tf.TensorSpec([], tf.float32))
+    derived = batched(function)
+    assert isinstance(derived, Derived), derived
+    some, more = (compare(function, derived, [np.float32(1.0), *[np.float32(500.0)] * number]) for number in (1, 3))
+    assert some.exact
+    assert some == more
+
+
 def test_nothing_to_compare(tf: Any) -> None:
     function = traced(lambda x: x, tf.TensorSpec([], tf.float32))
     derived = batched(function)
@@ -366,22 +395,16 @@ def test_nothing_to_compare(tf: Any) -> None:
 
 def test_forms_are_derived_by_name(tf: Any) -> None:
     function = traced(Function.of(lambda x: x * 2.0), tf.TensorSpec([2], tf.float32))
-    derived = derive(function, ("batched",))
+    derived = derive(function, "batched")
     assert isinstance(derived, Derived)
-    assert (derived.form, derived.label) == ("batched", f"batched_{function.label}")
+    assert derived.label == f"batched_{function.label}"
     assert derived(tf.ones([3, 2])).numpy().tolist() == [[2.0, 2.0]] * 3
-    assert derive(function, ()) is function
     assert {"batched", "padded"} <= set(FORMS)
 
 
 def test_unknown_forms_and_parameters(tf: Any) -> None:
     function = traced(lambda x: x, tf.TensorSpec([2], tf.float32))
     with pytest.raises(ValueError, match="no form is called 'vectorised'; forms: batched, padded"):
-        derive(function, ("vectorised",))
-    with pytest.raises(ValueError, match=r"no.* parameter 'padded_shapes'"):
-        derive(function, ("batched",), padded_shapes=[3])
-
-
-def test_the_first_refusal_ends_it(tf: Any) -> None:
-    function = traced(lambda x: x + tf.random.uniform([2]), tf.TensorSpec([2], tf.float32))
-    assert isinstance(derive(function, ("batched", "padded")), Refused)
+        derive(function, "vectorised")
+    with pytest.raises(ValueError, match="'batched' has no parameter 'padded_shapes'"):
+        derive(function, "batched", padded_shapes=[3])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from forms_images import KINDS, all_ops, jpeg, jpegs, png, windows
 
 from pipeline_opt.build.forms.form import Refused
@@ -13,7 +14,6 @@ from pipeline_opt.build.forms.image_checks import same_results
 from pipeline_opt.build.forms.image_crop import crop_window
 from pipeline_opt.build.traced import traced
 
-tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.tf
 
 CONTENTS = tf.TensorSpec([], tf.string)
@@ -69,7 +69,15 @@ def boxed(contents: Any) -> Any:
     return tf.image.crop_to_bounding_box(image, top, 2, 20, 20)
 
 
-ACCEPTED = (fixed, from_the_end, drawn, drawn_by_seed, drawn_box, central, cropped_or_padded, boxed)
+def sometimes_brighter(contents: Any) -> Any:
+    image = decoded(contents)[:20, :20]
+    return tf.cond(tf.random.uniform([]) < 0.5, lambda: tf.image.random_brightness(image, 0.3), lambda: image)
+
+
+ACCEPTED = (
+    *(fixed, from_the_end, drawn, drawn_by_seed, drawn_box, central, cropped_or_padded, boxed),
+    sometimes_brighter,
+)
 
 
 @pytest.mark.parametrize("function", ACCEPTED, ids=lambda f: f.__name__)
@@ -80,6 +88,7 @@ def test_the_window_is_the_same_and_decoded_alone(function: Any) -> None:
     assert "DecodeAndCropJpeg" in all_ops(form)
     agreement = same_results(given, form, [*jpegs(1, 35, 44), png(50, 60)])
     assert agreement.mismatch is None
+    assert agreement.count == 36
     assert tf.data.Dataset.from_tensors(b"").map(form).element_spec == given.gives
 
 

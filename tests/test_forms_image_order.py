@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from forms_images import kinds_of_ops
 
 from pipeline_opt.build.forms.form import Refused
@@ -14,7 +15,6 @@ from pipeline_opt.build.forms.image_order import cast_late, crop_first
 from pipeline_opt.build.forms.image_resize import float_resize
 from pipeline_opt.build.traced import traced
 
-tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.tf
 
 
@@ -30,8 +30,12 @@ def scaled(image: Any) -> Any:
     return ((tf.cast(image, tf.float32) / 255.0 - [0.1, 0.2, 0.3]) / [0.4, 0.5, 0.6])[3:20, 5:]
 
 
-def clipped(image: Any) -> Any:
-    return tf.clip_by_value(tf.image.convert_image_dtype(image, tf.float32), 0.1, 0.7)[:9] + tf.random.uniform([])
+def converted(image: Any) -> Any:
+    return tf.image.convert_image_dtype(image, tf.float32)[:9] + tf.random.uniform([])
+
+
+def chosen_integers(image: Any) -> Any:
+    return tf.sign(tf.nn.relu(tf.maximum(tf.cast(image, tf.int32) - 9, -3)))[:9]
 
 
 def by_a_scalar_of_all(image: Any) -> Any:
@@ -39,7 +43,7 @@ def by_a_scalar_of_all(image: Any) -> Any:
     return (wide - tf.reduce_mean(tf.cast(image, tf.float32)))[:9, :9]
 
 
-@pytest.mark.parametrize("function", [scaled, clipped, by_a_scalar_of_all], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", [scaled, converted, chosen_integers, by_a_scalar_of_all], ids=lambda f: f.__name__)
 def test_crops_come_first(function: Any) -> None:
     given = traced(function, SPEC)
     form = crop_first(given)
@@ -47,6 +51,33 @@ def test_crops_come_first(function: Any) -> None:
     ops = kinds_of_ops(form)
     assert ops.index("StridedSlice") < max(place for place, op in enumerate(ops) if op == "Cast")
     assert same_results(given, form, images()).mismatch is None
+
+
+CHOOSING = {
+    "maximum": lambda x: tf.maximum(x, 0.0),
+    "minimum": lambda x: tf.minimum(x, 0.0),
+    "clip": lambda x: tf.clip_by_value(x, 0.0, 9.0),
+    "relu": tf.nn.relu,
+    "relu6": tf.nn.relu6,
+    "sign": tf.sign,
+}
+
+
+@pytest.mark.parametrize("choosing", CHOOSING)
+def test_what_chooses_between_zeros_of_two_signs_stays_in_front(choosing: str) -> None:
+    """The zero that it chooses may depend on the place in the array: on black images all are -0.0 here."""
+
+    def function(image: Any) -> Any:
+        return CHOOSING[choosing](tf.cast(image, tf.float32) * -1.0)[1:, 1:]
+
+    form = crop_first(traced(function, SPEC))
+    assert isinstance(form, Refused)
+    assert "no work on single pixels" in form.reason
+    given = traced(lambda image: (CHOOSING[choosing](tf.cast(image, tf.float32) * -1.0) / 3.0)[1:, 1:], SPEC)
+    form = crop_first(given)
+    assert not isinstance(form, Refused)
+    assert kinds_of_ops(form)[-1] == "RealDiv"
+    assert same_results(given, form, [np.zeros([17, 19, 3], np.uint8), *images()]).exact
 
 
 def test_what_tensorflow_would_fold_is_kept_apart() -> None:

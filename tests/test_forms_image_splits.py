@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from forms_images import jpegs, kinds_of_ops
 
 from pipeline_opt.build.forms.form import Refused
@@ -15,7 +16,6 @@ from pipeline_opt.build.forms.smallest_cut import UNCUTTABLE, Network
 from pipeline_opt.build.forms.splits import split_random, split_tail
 from pipeline_opt.build.traced import Traced, traced
 
-tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.tf
 
 SPEC = (tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64))
@@ -74,6 +74,14 @@ def test_the_cut_is_where_the_fewest_bytes_cross_it() -> None:
 def test_casts_and_one_hot_are_cut_off() -> None:
     split = check(evaluate, split_tail(traced(evaluate, SPEC)), cached=True)
     assert kinds(split.head) == [([24, 24, 3], "uint8"), ([], "int64")]
+    assert kinds_of_ops(split.tail) == ["Cast", "Sub", "RealDiv", "OneHot"]
+
+
+def test_a_component_may_be_none() -> None:
+    def function(contents: Any, label: Any) -> Any:
+        return {"x": evaluate(contents, label), "n": None}
+
+    split = check(function, split_tail(traced(function, SPEC)))
     assert kinds_of_ops(split.tail) == ["Cast", "Sub", "RealDiv", "OneHot"]
 
 
@@ -177,10 +185,19 @@ def by_exp(contents: Any, label: Any) -> Any:
     return tf.exp(tf.image.resize(tf.io.decode_jpeg(contents, 3), [8, 8])), label
 
 
-@pytest.mark.parametrize("function", [as_they_are, smaller, by_exp], ids=lambda f: f.__name__)
-def test_split_tail_refuses(function: Any) -> None:
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (as_they_are, "nothing at its end is only"),
+        (smaller, "nothing at its end is only"),
+        (by_exp, "nothing at its end is only"),
+    ],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
+def test_split_tail_refuses(function: Any, reason: str) -> None:
     split = split_tail(traced(function, SPEC))
     assert isinstance(split, Refused)
+    assert reason in split.reason
 
 
 def test_the_smallest_cut() -> None:
@@ -197,4 +214,12 @@ def test_the_smallest_cut() -> None:
     assert network.sink_side("s", "t") == {"b", "c", "t"}
     network.join("a", "t", UNCUTTABLE)
     network.join("s", "a", UNCUTTABLE)
+    assert network.sink_side("s", "t") == set()
+
+
+def test_an_uncuttable_way_stays_so_where_other_flow_takes_a_part_of_it() -> None:
+    network = Network()
+    for one, other in ("sa", "bt", "ac", "cd", "dt"):
+        network.join(one, other, UNCUTTABLE)
+    network.join("a", "b", 5)
     assert network.sink_side("s", "t") == set()

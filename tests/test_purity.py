@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline_opt.build.purity import purity
+from pipeline_opt.build.purity import calls_python, purity, random_ops
+from pipeline_opt.build.traced import traced
 from pipeline_opt.build.transforms import decode_image, parse_csv, parse_example, split_and_hash
 from pipeline_opt.functions import Function
 
@@ -267,3 +268,22 @@ def test_tracing_says_nothing_and_leaves_the_seeds_alone(seeded: None, capfd: py
 
 def test_function_by_reference() -> None:
     assert purity(Function.of("pipeline_opt.build.transforms:split_and_hash", max_tokens=4), TEXT).kind == "pure"
+
+
+def test_ops_that_draw_are_named_also_where_a_function_that_they_call_draws() -> None:
+    weight = tf.Variable(1.0)
+    inner = tf.function(lambda x: tf.random.uniform(()) + x)
+
+    def function(x: Any) -> Any:
+        drawn = tf.random.uniform((), name="drawn")
+        branch = tf.cond(x > 0.0, lambda: inner(x), lambda: x)
+        called = tf.function(lambda y: tf.square(y), autograph=False)(x)
+        python = tf.numpy_function(lambda y: y, [x], tf.float32)
+        return drawn, branch, called, python, x * weight
+
+    graph = traced(function, FLOAT).concrete.graph
+    kinds = {graph.get_operation_by_name(name).type for name in random_ops(graph)}
+    # What reads a variable may be what a generator draws with.
+    assert kinds == {"RandomUniform", "If", "PyFunc", "ReadVariableOp"}
+    assert calls_python(graph.as_graph_def())
+    assert not calls_python(traced(stateless, FLOAT).graph_def)

@@ -60,7 +60,7 @@ def mapped(stage: Map, element_spec: Any) -> Callable[..., Any]:
     batched = any(name in OF_BATCHES for name, _ in forms)
     function = traced(stage.function, unbatched(element_spec) if batched else element_spec)
     for name, told in forms:
-        derived = derive(function, [name], **told)
+        derived = derive(function, name, **told)
         if isinstance(derived, Refused):
             raise PlanError(f"{stage.name}: it has no form {name!r}: {derived.reason}")
         function = derived

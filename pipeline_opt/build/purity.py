@@ -8,7 +8,7 @@ import io
 import re
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipeline_opt.functions import Function
@@ -23,11 +23,13 @@ _RANDOM: Final = re.compile(
     r"^(Shuffle|ShuffleAndRepeat|Random|Sampling|ExperimentalRandom)Dataset)"
 )
 _SEEDED: Final = re.compile(r"^Stateless(Random|Truncated|Parameterized|Multinomial|Shuffle|SampleDistorted)")
-_PYTHON: Final = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+PYTHON: Final = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+"""Ops that call Python."""
 _VARIABLE: Final = re.compile(
     r"Variable|^VarHandleOp$|^VarIsInitializedOp$|^Assign|^Resource(Gather|Scatter|Count|Apply)"
 )
-_TABLE_READ: Final = ("LookupTableFind", "LookupTableFindV2", "LookupTableSize", "LookupTableSizeV2")
+TABLE_READ: Final = ("LookupTableFind", "LookupTableFindV2", "LookupTableSize", "LookupTableSizeV2")
+"""Ops that look into a table and leave it as it is."""
 _FILE_READ: Final = ("ReadFile", "MatchingFiles")
 _HARMLESS: Final = re.compile(
     # Marked stateful, but only so that they are kept and not folded: calls, checks, stores of the call itself,
@@ -70,30 +72,27 @@ def purity_of_graph(function: Function | Callable[..., Any], graph: Any) -> Puri
     frozen = _frozen_randomness(call)
     ops = list(_ops(graph))
     kind, reasons = _judge(ops, graph)
-    if frozen and any(op.kind in _PYTHON for op in ops):
+    if frozen and any(op.kind in PYTHON for op in ops):
         reasons.append(f"its Python code draws random numbers ({frozen})")
     elif frozen:
         reasons.append(f"{frozen} is called while tracing, so that its value is the same for every element")
     return Purity(kind, "; ".join(reasons))
 
 
-def is_random(op: Any, graph: Any) -> bool:
-    """Whether an op of a function's graph draws at random, itself or in a function that it calls.
+def random_ops(graph: Any) -> set[str]:
+    """The names of a graph's ops that draw at random, themselves or in a function that they call.
 
     What cannot be looked into (Python, variables) may: it counts as random.
     """
     definition = graph.as_graph_def()
     library = {f.signature.name: f for f in definition.library.function}
-    kinds = {op.type}
-    pending, seen = [op.node_def], set[str]()
-    while pending:
-        node = pending.pop()
-        kinds.add(node.op)
-        for name in _called(node):
-            if name in library and name not in seen:
-                seen.add(name)
-                pending += library[name].node_def
-    return any(_RANDOM.search(kind) or kind in _PYTHON or _VARIABLE.search(kind) for kind in kinds)
+    return {node.name for node in definition.node if any(_may_draw(inner.op) for inner in _reached([node], library))}
+
+
+def calls_python(definition: Any) -> bool:
+    """Whether a `GraphDef`, or a function of its library, calls Python, whatever was declared of it."""
+    nodes = [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+    return any(node.op in PYTHON for node in nodes)
 
 
 def is_seeded(definition: Any) -> bool:
@@ -136,16 +135,24 @@ def _silence() -> Iterator[None]:
 def _ops(graph: Any) -> Iterator[_Op]:
     """Every op of a graph and of the functions reached from it."""
     definition = graph.as_graph_def()
-    library = {f.signature.name: f for f in definition.library.function}
-    pending, seen = [definition.node], set()
+    for node in _reached(definition.node, {f.signature.name: f for f in definition.library.function}):
+        yield _Op(node.op, node.name, tuple(node.attr[key].type for key in ("Tin", "Tout") if key in node.attr))
+
+
+def _reached(nodes: Iterable[Any], library: Mapping[str, Any]) -> Iterator[Any]:
+    """Nodes, and those of the functions that they call, at whatever remove; each function once."""
+    pending, seen = [nodes], set[str]()
     while pending:
         for node in pending.pop():
-            types_ = tuple(node.attr[key].type for key in ("Tin", "Tout") if key in node.attr)
-            yield _Op(node.op, node.name, types_)
+            yield node
             for name in _called(node):
                 if name in library and name not in seen:
                     seen.add(name)
                     pending.append(library[name].node_def)
+
+
+def _may_draw(kind: str) -> bool:
+    return bool(_RANDOM.search(kind) or kind in PYTHON or _VARIABLE.search(kind))
 
 
 def _called(node: Any) -> Iterator[str]:
@@ -157,7 +164,7 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def _judge(ops: Sequence[_Op], graph: Any) -> tuple[str, list[str]]:
-    stateful = [op for op in ops if _is_stateful(op.kind) or op.kind in _PYTHON]
+    stateful = [op for op in ops if is_stateful(op.kind) or op.kind in PYTHON]
     random = sorted((op for op in stateful if _RANDOM.search(op.kind)), key=lambda op: "SeedGenerator" in op.kind)
     variables = [op for op in stateful if _VARIABLE.search(op.kind)]
     if not random and variables:
@@ -170,7 +177,7 @@ def _judge(ops: Sequence[_Op], graph: Any) -> tuple[str, list[str]]:
     if unknown:
         return "unknown", list(dict.fromkeys(unknown))
     reads = sorted({op.kind for op in ops if op.kind in _FILE_READ})
-    tables = any(op.kind in _TABLE_READ for op in stateful)
+    tables = any(op.kind in TABLE_READ for op in stateful)
     reasons = [f"none of its {len(ops)} ops has a state"]
     reasons += [f"it reads files ({', '.join(reads)})"] if reads else []
     reasons += ["its lookup tables cannot change"] if tables else []
@@ -179,9 +186,9 @@ def _judge(ops: Sequence[_Op], graph: Any) -> tuple[str, list[str]]:
 
 def _doubt(op: _Op, ops: Sequence[_Op], graph: Any) -> str:
     """Why an op with a state keeps the function from being pure; nothing if it does not."""
-    if op.kind in _PYTHON:
+    if op.kind in PYTHON:
         return f"it calls Python, which cannot be looked into ({op.kind}: {op.name})"
-    if op.kind in _TABLE_READ:
+    if op.kind in TABLE_READ:
         return "" if _tables_are_immutable(ops, graph) else f"it looks up a table that can change ({op.name})"
     if _VARIABLE.search(op.kind):
         return f"it uses a variable ({op.kind}: {op.name})"
@@ -190,7 +197,8 @@ def _doubt(op: _Op, ops: Sequence[_Op], graph: Any) -> str:
     return f"it has an op with a state ({op.kind}: {op.name})"
 
 
-def _is_stateful(kind: str) -> bool:
+def is_stateful(kind: str) -> bool:
+    """Whether TensorFlow marks an op as one with a state."""
     definition = op_registry.get(kind)
     # What the registry does not know is a function of the graph's library, whose ops are looked at themselves.
     return bool(definition is not None and definition.is_stateful)

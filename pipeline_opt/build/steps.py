@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ def _steps(context: _Context, plan: Plan, prefix: str) -> Iterator[Built]:
             continue
         named, before = _prefixed(stage, prefix), dataset
         inside: list[Built] = []
-        finish = partial(_finish, inner_stages(stage), prefix, inside) if inner_stages(stage) else None
+        finish = _finisher(stage, prefix, inside)
         if isinstance(named, Interleave) and named.map_func is None:
             assert reader is not None, "check_order refuses a reading interleave over other sources"
             make = partial(reader.interleave, before, named, finish)
@@ -89,13 +89,17 @@ def _steps(context: _Context, plan: Plan, prefix: str) -> Iterator[Built]:
         yield Built(named.name, stage, before, dataset)
 
 
+def _finisher(stage: Stage, prefix: str, inside: list[Built]) -> Callable[[Any], Any] | None:
+    """What applies the stages inside another one, and puts them into a list; None where it has none inside."""
+    return partial(_finish, inner_stages(stage), prefix, inside) if inner_stages(stage) else None
+
+
 def _finish(stages: Iterable[Stage], prefix: str, inside: list[Built], dataset: Any) -> Any:
     """What stages inside another one make of a dataset in the function that is being traced; TensorFlow may trace it twice."""
     inside.clear()
     for stage in stages:
         named, before, deeper = _prefixed(stage, prefix), dataset, list[Built]()
-        finish = partial(_finish, inner_stages(stage), prefix, deeper) if inner_stages(stage) else None
-        dataset = transformations.apply(before, named, finish)
+        dataset = transformations.apply(before, named, _finisher(stage, prefix, deeper))
         inside += [*deeper, Built(named.name, stage, before, dataset)]
     return dataset
 

@@ -70,15 +70,6 @@ class Traced:
         given = dict(zip((*self.arguments, *self.captures), (*flat, *outside), strict=True))
         return inlined(graph_def, given, results)
 
-    def inline(self, *elements: Any) -> Any:
-        """The same with its ops put into the graph that is being traced, where those that nothing needs are left out."""
-        element = elements if type(self.takes) is tuple else elements[0]
-        graph = ops.get_default_graph()
-        flat = structure.to_tensor_list(self.takes, element)
-        outside = [graph.capture(tensor) for tensor in self.captured]
-        given = dict(zip((*self.arguments, *self.captures), (*flat, *outside), strict=True))
-        return structure.from_tensor_list(self.gives, inlined(self.graph_def, given, self.results))
-
     @cached_property
     def graph_def(self) -> Any:
         """The graph as a `GraphDef`, with the library of the functions that it calls. Not to be changed: copy it."""
@@ -108,7 +99,7 @@ class Traced:
     def _inputs(self) -> Sequence[Any]:
         return list(self.concrete.inputs)
 
-    def edited(self, graph_def: Any, results: Sequence[str] | None = None, **changes: Any) -> Traced:
+    def edited(self, graph_def: Any, results: Sequence[str] | None = None, gives: Any = None) -> Traced:
         """The function with another graph, which has the same placeholders for its arguments and captures.
 
         Ops with side effects keep their order, as in any function that is traced.
@@ -116,17 +107,17 @@ class Traced:
         Args:
             graph_def: The other graph.
             results: The names of its tensors that are given; those of this function where None.
-            **changes: `takes` or `gives`, where they differ; `label`.
+            gives: The `element_spec` of the elements that it gives then; that of this function where None.
         """
-        takes, gives = changes.get("takes", self.takes), changes.get("gives", self.gives)
-        specs = structure.get_flat_tensor_specs(takes)
+        specs = structure.get_flat_tensor_specs(self.takes)
         wanted = list(self.results if results is None else results)
 
         def imported(*flat: Any) -> Any:
             return self._put_in(graph_def, flat, wanted)
 
         concrete = tf.function(imported, input_signature=specs, autograph=False).get_concrete_function()
-        return Traced(concrete, takes, gives, self.python_function, changes.get("label", self.label))
+        given = self.gives if gives is None else gives
+        return Traced(concrete, self.takes, given, self.python_function, self.label)
 
 
 def inlined(graph_def: Any, given: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:

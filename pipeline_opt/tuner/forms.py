@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipeline_opt.build.forms import IN_PLACE, PARTS, Refused, derive
+from pipeline_opt.build.forms import IN_PLACE, PARTS, Derived, Refused, derive
 from pipeline_opt.build.forms.image_checks import same_results
 from pipeline_opt.build.forms.verify import Agreement, compare
 from pipeline_opt.build.steps import Built
@@ -77,7 +77,7 @@ class FormFinder:
         told: dict[str, Any] = {}
         if isinstance(following, PaddedBatch):
             told = {"padded_shapes": following.padded_shapes, "padding_values": following.padding_values}
-        derived = derive(self._function, [name], **told)
+        derived = derive(self._function, name, **told)
         if isinstance(derived, Refused):
             return FormFacts(refused=derived.reason)
         put = (lambda dataset, size: dataset.padded_batch(size, **told)) if told else None
@@ -88,26 +88,35 @@ class FormFinder:
         return self._judged(name, derived, agreement, batches, size)
 
     def _in_place(self, names: tuple[str, ...]) -> FormFacts:
-        derived = derive(self._function, names)
-        if isinstance(derived, Refused):
-            return FormFacts(refused=derived.reason)
+        derived: Traced = self._function
+        for name in names:
+            further = derive(derived, name)
+            if isinstance(further, Refused):
+                return FormFacts(refused=further.reason)
+            derived = further
         elements = list(self._taken.dataset.take(COMPARED).as_numpy_iterator())
         agreement = same_results(self._function, derived, elements)
         return self._judged(names[-1], derived, agreement, self._taken.dataset.repeat(), 1)
 
     def _judged(self, name: str, derived: Traced, agreement: Agreement, inputs: Any, size: int) -> FormFacts:
         if agreement.mismatch:
-            return FormFacts(refused=f"{self._function.label}: {name} gives something else: {agreement.mismatch}")
-        exact = agreement.exact and getattr(derived, "preserves", "exact") == "exact"
-        bits = "are equal bit for bit" if agreement.exact else f"agree within {agreement.absolute:.1e}"
+            said = f"{name} was not found to give the same: {agreement.mismatch}"
+            return FormFacts(refused=f"{self._function.label}: {said}")
+        rounding = derived.rounding if isinstance(derived, Derived) else ()
         each = cpu_each(inputs.map(derived), self._clock) - cpu_each(inputs, self._clock) - self._cost.call
-        evidence = f"{agreement.count} elements {bits}"
+        bits = "are equal bit for bit" if agreement.exact else f"agree within {agreement.absolute:.1e}"
+        others = f"; {', '.join(rounding)} may round otherwise" if rounding else ""
+        exact = agreement.exact and not rounding
+        evidence = f"{agreement.count} elements {bits}{others}"
         return FormFacts("exact" if exact else "rounding", max(each, 0.0) / size, evidence)
 
     def _parts(self, first: str, second: str) -> Iterator[tuple[str, FormFacts]]:
-        head, tail = derive(self._function, [first]), derive(self._function, [second])
-        if isinstance(head, Refused) or isinstance(tail, Refused):
-            yield first, FormFacts(refused=head.reason if isinstance(head, Refused) else "")
+        head, tail = derive(self._function, first), derive(self._function, second)
+        if isinstance(head, Refused):
+            yield first, FormFacts(refused=head.reason)
+            return
+        if isinstance(tail, Refused):
+            yield first, FormFacts(refused=tail.reason)
             return
         endless = self._taken.dataset.repeat()
         between = gathered(endless.map(head), self._clock, batched=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from pipeline_opt.build.purity import is_random
+from pipeline_opt.build.purity import random_ops
 from pipeline_opt.build.steps import Built
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.lazy import lazy_module
@@ -40,8 +40,7 @@ def _through(function: Traced, touched: Collection[int]) -> frozenset[int]:
     """The components of what a function gives that depend on random ops, or on random components of what it takes."""
     graph = function.concrete.graph
     arguments = {name.partition(":")[0]: number for number, name in enumerate(function.arguments)}
-    random = {op.name for op in graph.get_operations() if is_random(op, graph)}
-    random |= {name for name, number in arguments.items() if number in touched}
+    random = random_ops(graph) | {name for name, number in arguments.items() if number in touched}
     results = (graph.get_tensor_by_name(name).op for name in function.results)
     return frozenset(number for number, op in enumerate(results) if random & set(_above(op)))
 

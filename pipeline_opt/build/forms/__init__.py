@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -40,36 +40,28 @@ OF_BATCHES: Final = frozenset({"batched", "padded"})
 """Forms that take whole batches where the function takes an element."""
 
 IN_PLACE: Final = ("crop_window", "crop_first", "cast_late", "float_resize")
-"""Forms that take and give what the function does, the one that gains most first."""
+"""Forms that take and give what the function does: those that leave work out, then those that do it otherwise."""
 
 PARTS: Final = (("pure_part", "random_part"), ("small_part", "large_part"))
 """Forms of which one goes on where the other ends."""
 
 
-def derive(function: Traced, forms: Sequence[str], **parameters: Any) -> Traced | Refused:
-    """Bring a function into one form after the other.
+def derive(function: Traced, form: str, **told: Any) -> Traced | Refused:
+    """Bring a function into a form.
 
     Args:
         function: The function.
-        forms: Names of `FORMS`.
-        **parameters: What the forms need beside the function; each is given to the forms that have a parameter of its name.
+        form: One of `FORMS`.
+        **told: What the form needs beside the function.
 
     Returns:
-        The function in the last form, or the first reason why there is none.
+        The function in that form, or why there is none.
 
     Raises:
-        ValueError: There is no form of a name, or none of the forms has a parameter of a name.
+        ValueError: There is no form of that name, or it has no parameter of a name.
     """
-    for name in forms:
-        if name not in FORMS:
-            raise ValueError(f"no form is called {name!r}; forms: {', '.join(FORMS)}")
-    takes = {name: set(inspect.signature(FORMS[name]).parameters) for name in forms}
-    for parameter in parameters:
-        if not any(parameter in names for names in takes.values()):
-            raise ValueError(f"none of the forms {', '.join(forms)} has a parameter {parameter!r}")
-    derived: Traced | Refused = function
-    for name in forms:
-        if isinstance(derived, Refused):
-            break
-        derived = FORMS[name](derived, **{key: value for key, value in parameters.items() if key in takes[name]})
-    return derived
+    if form not in FORMS:
+        raise ValueError(f"no form is called {form!r}; forms: {', '.join(FORMS)}")
+    if unknown := told.keys() - inspect.signature(FORMS[form]).parameters.keys():
+        raise ValueError(f"the form {form!r} has no parameter {min(unknown)!r}")
+    return FORMS[form](function, **told)

@@ -92,8 +92,7 @@ def _lifted(function: Traced, form: str, gives: Any, finish: Finish) -> Derived 
         concrete = tf.function(whole, input_signature=specs, autograph=False).get_concrete_function()
     except Unliftable as error:
         return Refused(f"{function.label}: {error}")
-    preserves = "rounding" if rounding else "exact"
-    return Derived(concrete, takes, gives, None, f"{form}_{function.label}", form, preserves, tuple(rounding))
+    return Derived(concrete, takes, gives, None, f"{form}_{function.label}", tuple(rounding))
 
 
 def _as_given(tensor: Any, spec: Any) -> Any:

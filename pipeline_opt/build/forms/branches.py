@@ -39,7 +39,8 @@ def require_harmless(call: Call) -> None:
         raise Unliftable("it stands in a branch that not every element takes, and may fail for the others")
     if call.ragged and call.op.type not in _OF_ANY_LENGTH:
         raise Unliftable("it stands in a branch that not every element takes, and lengths differ between elements")
-    places = any(not isinstance(value, Same) for value in call.inputs[1:])
+    told = call.inputs[:1] if call.op.type == "Fill" else call.inputs[1:]
+    places = any(not isinstance(value, Same) for value in told)
     if places and call.op.type in ("StridedSlice", "Reshape", "Tile", "Pad", "PadV2", "Fill", "OneHot"):
         raise Unliftable("it stands in a branch that not every element takes, and may fail for the others")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline_opt.build.forms.values import Dense, Ragged, Same, Unliftable, Value, stacked
+from pipeline_opt.build.forms.values import Ragged, Same, Unliftable, Value
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
@@ -39,14 +39,6 @@ class Call:
         graph = ops.get_default_graph()
         made = graph._create_op_internal(self.op.type, list(tensors), attrs=attrs, name=self.op.type)
         return list(made.outputs)
-
-    def stacked(self, number: int) -> Any:
-        """An input as a tensor of shape (rows, *shape).
-
-        Raises:
-            Unliftable: Its length differs between elements.
-        """
-        return stacked(self.inputs[number], self.rows)
 
     def parameters(self, first: int = 0) -> list[Any]:
         """The tensors of the inputs from `first` on, which are the same for all rows.
@@ -86,8 +78,3 @@ class Rule(NamedTuple):
     lift: Lift
     rounds: bool = False
     always: bool = False
-
-
-def dense(tensors: Sequence[Any]) -> list[Value]:
-    """Tensors with a first axis of rows as values."""
-    return [Dense(tensor) for tensor in tensors]

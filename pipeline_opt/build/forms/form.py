@@ -23,14 +23,10 @@ class Derived(Traced):
     """A function that computes what another one does, in another way.
 
     Args:
-        form: The name of the form.
-        preserves: `exact` where the results are the same bit for bit, `rounding` where ops are in it that may round
-            floating-point numbers in another way.
-        rounding: Those ops.
+        rounding: The ops in it that may round floating-point numbers in another way; where there are none the results are the
+            same bit for bit.
     """
 
-    form: str = ""
-    preserves: str = "exact"
     rounding: tuple[str, ...] = ()
 
     def __call__(self, *elements: Any) -> Any:

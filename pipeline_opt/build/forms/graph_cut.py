@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from pipeline_opt.build.forms.form import Refused
-from pipeline_opt.build.forms.graph_edit import Draft, add_controls, ancestors, data_inputs, node_name, register
+from pipeline_opt.build.forms.graph_edit import (
+    Draft,
+    add_controls,
+    ancestors,
+    data_inputs,
+    node_name,
+    register,
+    without_controls,
+)
 from pipeline_opt.build.forms.graph_reach import foldings, independent
 from pipeline_opt.build.traced import Traced, inlined
 from pipeline_opt.lazy import lazy_module
@@ -51,7 +59,7 @@ def _head(draft: Draft, lower: Collection[str], crossing: Sequence[str], specs: 
     function = draft.function
     upper = {name: node for name, node in draft.nodes.items() if name not in lower}
     doing = [name for name, node in upper.items() if draft.acts(node) or node.op in ("Placeholder", "Assert")]
-    graph_def = _graph(draft, ancestors(_without_controls(upper), [*map(node_name, crossing), *doing]))
+    graph_def = _graph(draft, ancestors(without_controls(upper), [*map(node_name, crossing), *doing]))
     return function.edited(graph_def, crossing, gives=specs)
 
 
@@ -60,7 +68,7 @@ def _tail(draft: Draft, below: Collection[str], crossing: Sequence[str], specs: 
     outside = {node_name(name) for name in crossing}
     nodes = {name: node for name, node in draft.nodes.items() if name not in outside}
     wanted = [*below, *map(node_name, draft.results)]
-    graph_def = _graph(draft, ancestors(_without_controls(nodes), wanted))
+    graph_def = _graph(draft, ancestors(without_controls(nodes), wanted))
     captures, captured, results = function.captures, function.captured, draft.results
 
     def imported(*flat: Any) -> Any:
@@ -71,14 +79,6 @@ def _tail(draft: Draft, below: Collection[str], crossing: Sequence[str], specs: 
 
     concrete = tf.function(imported, input_signature=list(specs), autograph=False).get_concrete_function()
     return Traced(concrete, specs, function.gives, function.python_function, function.label)
-
-
-def _without_controls(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nodes with only those inputs that are data and come from one of them."""
-    bare = {}
-    for name, node in nodes.items():
-        bare[name] = type(node)(name=name, input=[i for i in data_inputs(node) if node_name(i) in nodes])
-    return bare
 
 
 def _graph(draft: Draft, names: Collection[str]) -> Any:

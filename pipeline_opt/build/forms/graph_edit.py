@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline_opt.build.purity import PYTHON, is_stateful
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.lazy import lazy_module
 
@@ -19,7 +20,6 @@ op_registry = lazy_module("tensorflow.python.framework.op_def_registry")
 PASSING: Final = ("Identity", "StopGradient", "PreventGradient", "Snapshot")
 """Ops that give what they take."""
 _HARMLESS: Final = ("Assert", "Placeholder", "_Arg", "_Retval")
-_PYTHON: Final = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 def tensor_name(name: str) -> str:
@@ -47,7 +47,7 @@ class Draft:
     def __init__(self, function: Traced) -> None:
         self.function = function
         self.results = list(function.results)
-        self.library = list(function.graph_def.library.function)
+        self.library = [copy.deepcopy(inner) for inner in function.graph_def.library.function]
         self.nodes: dict[str, Any] = {node.name: copy.deepcopy(node) for node in function.graph_def.node}
         self._new: dict[str, Any] = {}
         self._prune()
@@ -201,7 +201,15 @@ def ancestors(nodes: Mapping[str, Any], names: Iterable[str]) -> set[str]:
     return found
 
 
+def without_controls(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nodes with only those inputs that are data and come from one of them."""
+    bare = {}
+    for name, node in nodes.items():
+        bare[name] = type(node)(name=name, input=[i for i in data_inputs(node) if node_name(i) in nodes])
+    return bare
+
+
 def _has_state(kind: str) -> bool:
-    definition = op_registry.get(kind)
-    stateful = definition is None or definition.is_stateful
-    return (stateful and kind not in _HARMLESS) or kind in _PYTHON
+    """Whether an op has a state that counts; what the registry does not know may have one."""
+    stateful = is_stateful(kind) or op_registry.get(kind) is None
+    return (stateful and kind not in _HARMLESS) or kind in PYTHON

@@ -65,7 +65,7 @@ def crop_window(function: Traced) -> Traced | Refused:
 
     Work on single pixels that stands between is put after the crop (`crop_first`). Random ops stay as they are.
 
-    Preserves: exact.
+    Preserves: exact, but for a JPEG that is damaged below the window: the function fails for it, and here its window is given.
 
     Args:
         function: A function of one element.

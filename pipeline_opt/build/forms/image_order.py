@@ -1,7 +1,8 @@
 """Forms that move work on single pixels behind what moves or drops pixels: `crop_first` and `cast_late`, both `exact`.
 
 Each pixel goes through the same ops in the same order. Only ops are moved that round as IEEE 754 says, or do not round:
-the last bits of others (`exp`, `tanh`, `pow`) may depend on a pixel's place in the array.
+the last bits of others (`exp`, `tanh`, `pow`), and the sign of a zero or a NaN that a maximum gives, may depend on a pixel's
+place in the array.
 """
 
 from __future__ import annotations
@@ -27,25 +28,15 @@ _UNARY: Final = (
     *PASSING,
 )
 _BINARY: Final = (
-    *(
-        "Add",
-        "AddV2",
-        "Div",
-        "Equal",
-        "Greater",
-        "GreaterEqual",
-        "Less",
-        "LessEqual",
-        "LogicalAnd",
-        "LogicalOr",
-        "Maximum",
-    ),
-    *("Minimum", "Mul", "NotEqual", "RealDiv", "SquaredDifference", "Sub"),
+    *("Add", "AddV2", "Div", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalOr"),
+    *("Maximum", "Minimum", "Mul", "NotEqual", "RealDiv", "SquaredDifference", "Sub"),
 )
+_OF_INTEGERS: Final = ("ClipByValue", "Maximum", "Minimum", "Relu", "Relu6", "Sign")
+"""Those that are moved only where they take integers: vector and scalar instructions choose otherwise between 0.0 and -0.0."""
 
 
 def crop_first(function: Traced) -> Traced | Refused:
-    """Crop before work on single pixels (casts, scaling, clipping), which is then done for what is kept alone.
+    """Crop before work on single pixels (casts, scaling), which is then done for what is kept alone.
 
     Preserves: exact.
 
@@ -156,6 +147,8 @@ def _is_elementwise(draft: Draft, worker: Any, place: int, mover: Any) -> bool:
     inputs = data_inputs(worker)
     if worker.op == "Cast":
         return _is_safe_cast(draft.traced(inputs[0]).dtype, draft.traced(f"{worker.name}:0").dtype)
+    if worker.op in _OF_INTEGERS and not draft.traced(inputs[0]).dtype.is_integer:
+        return False
     if worker.op in _UNARY:
         return True
     if worker.op == "EnsureShape":

@@ -12,10 +12,10 @@ from pipeline_opt.build.forms.graph_edit import register
 from pipeline_opt.build.forms.reasons import reason
 from pipeline_opt.build.forms.rules import RULES
 from pipeline_opt.build.forms.values import Dense, Ragged, Same, Unliftable, Value, tensors_of
+from pipeline_opt.build.purity import is_stateful
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
-op_registry = lazy_module("tensorflow.python.framework.op_def_registry")
 function_def_to_graph = lazy_module("tensorflow.python.framework.function_def_to_graph")
 
 _CALLS: Final = ("PartitionedCall", "StatefulPartitionedCall")
@@ -79,7 +79,7 @@ class Lifting:
             if active is not None:
                 require_harmless(call)
             if call.same and not (rule and rule.always):
-                if _runs_functions(op) or (rule is None and _has_state(op.type)):
+                if _runs_functions(op) or (rule is None and is_stateful(op.type)):
                     raise Unliftable(reason(op.type))
                 return [Same(tensor) for tensor in call.again(*call.parameters())]
             if rule is None:
@@ -131,9 +131,10 @@ def _runs_functions(op: Any) -> bool:
 def _rounds(rule: Rule, op: Any, found: Sequence[Value]) -> bool:
     if all(isinstance(value, Same) for value in found):
         return False
-    if op.type == "Cast" and op.inputs[0].dtype.is_floating:
-        # What becomes of numbers that a small type does not hold depends on the instructions used.
-        return bool(op.outputs[0].dtype.is_integer and op.outputs[0].dtype.size < 4)
+    if op.type == "Cast" and (op.inputs[0].dtype.is_floating or op.inputs[0].dtype.is_complex):
+        # What becomes of numbers that a type does not hold depends on the instructions used, but for these types.
+        made = op.outputs[0].dtype
+        return bool(made.is_integer and made not in (tf.int32, tf.int64, tf.uint64))
     floating = any(tensor.dtype.is_floating or tensor.dtype.is_complex for tensor in op.outputs)
     return rule.rounds and floating
 
@@ -141,7 +142,7 @@ def _rounds(rule: Rule, op: Any, found: Sequence[Value]) -> bool:
 def _needed(graph: Any, wanted: Sequence[Any]) -> list[Any]:
     """The ops that results come from, and those with a state and what they come from, in the order of the graph."""
     every = graph.get_operations()
-    pending = [tensor.op for tensor in wanted] + [op for op in every if _has_state(op.type)]
+    pending = [tensor.op for tensor in wanted] + [op for op in every if is_stateful(op.type)]
     seen = set()
     while pending:
         op = pending.pop()
@@ -150,11 +151,6 @@ def _needed(graph: Any, wanted: Sequence[Any]) -> list[Any]:
             pending += [tensor.op for tensor in op.inputs]
             pending += op.control_inputs
     return [op for op in every if op in seen]
-
-
-def _has_state(kind: str) -> bool:
-    definition = op_registry.get(kind)
-    return bool(definition is not None and definition.is_stateful)
 
 
 def _shaped(value: Value, shape: Any) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_opt.build.forms.graph_edit import data_inputs, node_name
+from pipeline_opt.build.forms.graph_edit import ancestors, node_name, without_controls
 from pipeline_opt.build.traced import Traced
 
 
@@ -13,12 +13,7 @@ def needed(function: Traced) -> Traced:
         function: The function.
     """
     nodes = {node.name: node for node in function.graph_def.node}
-    wanted, kept = [node_name(name) for name in function.results], set[str]()
-    while wanted:
-        name = wanted.pop()
-        if name not in kept:
-            kept.add(name)
-            wanted += [node_name(tensor) for tensor in data_inputs(nodes[name])]
+    kept = ancestors(without_controls(nodes), map(node_name, function.results))
     graph_def = type(function.graph_def)()
     graph_def.versions.CopyFrom(function.graph_def.versions)
     graph_def.library.CopyFrom(function.graph_def.library)

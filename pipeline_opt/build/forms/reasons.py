@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pipeline_opt.build.purity import PYTHON
+
 _IMAGES: Final = "images are decoded one at a time, and their sizes may differ"
 _LOOP: Final = "a loop may take another number of turns for each element"
 _PYTHON: Final = "it calls Python, which cannot be looked into"
@@ -19,9 +21,7 @@ _REASONS: Final = {
     "DecodeAndCropJpeg": _IMAGES,
     "While": _LOOP,
     "StatelessWhile": _LOOP,
-    "PyFunc": _PYTHON,
-    "PyFuncStateless": _PYTHON,
-    "EagerPyFunc": _PYTHON,
+    **dict.fromkeys(PYTHON, _PYTHON),
     "Unique": _UNIQUE,
     "UniqueV2": _UNIQUE,
     "UniqueWithCounts": _UNIQUE,

@@ -29,7 +29,8 @@ class Network:
         while path := self._path(source, sink):
             edges = list(pairwise(path))
             flow = min(self._left[one][other] for one, other in edges)
-            if flow >= UNCUTTABLE:
+            # Where other flow has gone through uncuttable edges, they have less left, but never half as little.
+            if flow > UNCUTTABLE // 2:
                 return set()
             for one, other in edges:
                 self._left[one][other] -= flow

@@ -14,11 +14,12 @@ from pipeline_opt.build.forms.graph_cut import Split, cut
 from pipeline_opt.build.forms.graph_edit import Draft, data_inputs, node_name
 from pipeline_opt.build.forms.graph_reach import descendants, foldings, independent
 from pipeline_opt.build.forms.smallest_cut import UNCUTTABLE, Network
-from pipeline_opt.build.purity import purity_of_graph
+from pipeline_opt.build.purity import TABLE_READ, purity_of_graph
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
+structure = lazy_module("tensorflow.python.data.util.structure")
 
 _CHEAP: Final = (
     # One pass over the values, or less: done again for every epoch it costs next to nothing.
@@ -41,7 +42,6 @@ _CHEAP: Final = (
         "ZerosLike",
     ),
 )
-_LOOKUPS: Final = ("LookupTableFind", "LookupTableFindV2", "LookupTableSize", "LookupTableSizeV2")
 _SOURCE: Final = ":above"
 _SINK: Final = ":below"
 _UNKNOWN_SIDE: Final = 100
@@ -68,9 +68,7 @@ def split_tail(function: Traced) -> Split | Refused:
     split = cut(function, lower)
     if isinstance(split, Refused):
         return split
-    before, after = (
-        sum(_bytes(spec) for spec in tf.nest.flatten(spec)) for spec in (split.head.gives, split.tail.gives)
-    )
+    before, after = (sum(map(_bytes, structure.get_flat_tensor_specs(part.gives))) for part in (split.head, split.tail))
     return (
         split
         if before < after
@@ -91,7 +89,7 @@ def split_random(function: Traced) -> Split | Refused:
     acting = [node.name for node in draft.nodes.values() if draft.acts(node)]
     if not acting:
         return Refused("nothing in it is random or has a state")
-    lookups = [name for name in acting if draft.nodes[name].op in _LOOKUPS]
+    lookups = [name for name in acting if draft.nodes[name].op in TABLE_READ]
     # A look-up is pure where its table cannot change, which only the whole graph of the head can tell.
     for drawn in dict.fromkeys((tuple(name for name in acting if name not in lookups), tuple(acting))):
         split = _split_random(draft, drawn)

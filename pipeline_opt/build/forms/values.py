@@ -229,6 +229,17 @@ class Ragged:
 Value = Same | Dense | Parts | Ragged | Sparse
 
 
+def rank_of(value: Value) -> int:
+    """The rank of an element.
+
+    Raises:
+        Unliftable: It is not known.
+    """
+    if value.shape.rank is None:
+        raise Unliftable("the rank of an input is not known")
+    return int(value.shape.rank)
+
+
 def tensors_of(value: Value) -> list[Any]:
     """The tensors that a value is made of."""
     match value:

@@ -17,6 +17,7 @@ nest = lazy_module("tensorflow.python.data.util.nest")
 Batch = Callable[[Any, int], Any]
 """A `tf.data.Dataset` of elements and a size to one of batches: `lambda ds, size: ds.padded_batch(size)`."""
 
+NO_RESULTS: Final = "the function fails for every element that was tried, so that there is nothing to compare"
 _FLOATS: Final = (float("nan"), float("inf"), -0.0, 1e30)
 _EXTREMES: Final = 2
 """Samples that values at the edges are put into."""
@@ -28,15 +29,13 @@ class Agreement:
 
     Args:
         exact: All are the same bit for bit: types, shapes and values, and errors where the other one has errors.
-        absolute: The largest difference of two floating-point numbers.
-        relative: The largest, as a part of the larger of the two.
-        count: Elements that were compared, over all sizes of batches.
-        mismatch: The first difference that is not one of rounding; None if there is none.
+        absolute: The largest difference of two floating-point numbers, where one of rounding is no mismatch.
+        count: Elements of which there were results to compare, over all sizes of batches.
+        mismatch: The first difference that is not one of rounding, or that there was nothing to compare; None if there is none.
     """
 
     exact: bool
     absolute: float
-    relative: float
     count: int
     mismatch: str | None
 
@@ -53,7 +52,8 @@ def compare(function: Traced, derived: Traced, elements: Sequence[Any], batch: B
     """Run a function on each element and batch the results; run the other on batches of the elements; compare.
 
     Batches of one, of two, of all elements, and of all but one are tried, with values at the edges (empty strings, NaN,
-    the largest numbers) put into copies of the first elements. One that the function fails for must fail in a batch, too.
+    the largest numbers) put into copies of the first elements. One that the function fails for must fail in a batch, too;
+    that alone shows nothing, so that a function that fails for all of them agrees with none.
 
     Args:
         function: The function of one element.
@@ -80,19 +80,19 @@ def compare(function: Traced, derived: Traced, elements: Sequence[Any], batch: B
             chunk = good[start : start + size]
             outcomes = _both(sides, chunk)
             tally.add(*outcomes, len(chunk), f"a batch of {len(chunk)} from element {start} on")
-    exact = tally.bits and tally.mismatch is None
-    return Agreement(exact, tally.absolute, tally.relative, tally.count, tally.mismatch)
+    mismatch = tally.mismatch or (None if good else NO_RESULTS)
+    return Agreement(tally.bits and mismatch is None, tally.absolute, tally.count, mismatch)
 
 
 class _Tally:
     def __init__(self) -> None:
-        self.absolute = self.relative = 0.0
+        self.absolute = 0.0
         self.bits = True
         self.count = 0
         self.mismatch: str | None = None
 
     def add(self, expected: _Outcome, found: _Outcome, count: int, where: str) -> None:
-        self.count += count
+        self.count += 0 if expected.error else count
         difference = self._difference(expected, found)
         if difference and self.mismatch is None:
             self.mismatch = f"{where}: {difference}"
@@ -125,10 +125,7 @@ class _Tally:
         if not np.array_equal(finite, np.isfinite(b)) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
             return f"values that are not finite differ: {_first(expected, found)}"
         errors = np.abs(a[finite] - b[finite])
-        if errors.size:
-            scale = np.maximum(np.abs(a[finite]), np.abs(b[finite]))
-            self.absolute = max(self.absolute, float(errors.max()))
-            self.relative = max(self.relative, float((errors / np.where(scale > 0, scale, 1)).max()))
+        self.absolute = max(self.absolute, float(errors.max(initial=0.0)))
         return ""
 
 
@@ -154,10 +151,7 @@ def _sides(function: Traced, derived: Traced, element: Any, put: Batch) -> tuple
     def found(*flat: Any) -> Any:
         rows = tf.cast(tf.shape(flat[0])[0], tf.int64)
         stacked = nest.pack_sequence_as(element, flat)
-        elements = tf.data.Dataset.from_tensor_slices(stacked)
-        if derived.takes == function.takes:
-            return put(elements.map(derived), rows).get_single_element()
-        return elements.batch(rows).map(derived).get_single_element()
+        return tf.data.Dataset.from_tensor_slices(stacked).batch(rows).map(derived).get_single_element()
 
     one, other = (tf.function(side, input_signature=specs, autograph=False) for side in (expected, found))
     return one, other

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline_opt.build.forms.calls import Call, Rule
 from pipeline_opt.build.forms.facts import Sum, greatest, least, product
 from pipeline_opt.build.forms.values import (
+    SMALL,
     Dense,
     Parts,
     Ragged,
@@ -18,6 +19,7 @@ from pipeline_opt.build.forms.values import (
     Value,
     known_or,
     parts,
+    rank_of,
     stacked,
     sum_of,
 )
@@ -82,7 +84,7 @@ def broadcast(call: Call) -> Sequence[Value]:
         return [frame.like(tensor) for tensor in call.again(*tensors)]
     if all(isinstance(value, Same) for value in call.inputs):
         return _known(call) or [Same(tensor) for tensor in call.again(*call.parameters())]
-    rank = max(_rank(value) for value in call.inputs)
+    rank = max(rank_of(value) for value in call.inputs)
     made = call.again(*(_raised(value, rank, call.rows) for value in call.inputs))
     return [_counted(call, tensor) if rank == 0 else Dense(tensor) for tensor in made]
 
@@ -107,11 +109,10 @@ def equal_shapes(call: Call) -> Sequence[Value]:
         frame, tensors = aligned_rows(call)
         tensors = [_filled(tensor, frame.values) for tensor in tensors]
         return [frame.like(tensor) for tensor in call.again(*tensors)]
-    rank = max(_rank(value) for value in call.inputs)
+    rank = max(rank_of(value) for value in call.inputs)
     tensors = [_raised(value, rank, call.rows) for value in call.inputs]
-    frame_tensor = next(t for t, value in zip(tensors, call.inputs, strict=True) if _rank(value) == rank)
     if rank:
-        frame_tensor = stacked(next(v for v in call.inputs if _rank(v) == rank), call.rows)
+        frame_tensor = stacked(next(v for v in call.inputs if rank_of(v) == rank), call.rows)
     else:
         frame_tensor = next(value.tensor for value in call.inputs if isinstance(value, Dense))
     return [Dense(made) for made in call.again(*(_filled(tensor, frame_tensor) for tensor in tensors))]
@@ -163,7 +164,7 @@ def _with_axes(tensor: Any, count: int) -> Any:
 def _raised(value: Value, rank: int, rows: Any) -> Any:
     if isinstance(value, Same):
         return value.tensor
-    missing = rank - _rank(value)
+    missing = rank - rank_of(value)
     return _with_axes(stacked(value, rows), missing) if missing else stacked(value, rows)
 
 
@@ -171,18 +172,11 @@ def _filled(tensor: Any, frame: Any) -> Any:
     return tf.broadcast_to(tensor, tf.shape(frame))
 
 
-def _rank(value: Value) -> int:
-    rank = value.shape.rank
-    if rank is None:
-        raise Unliftable("the rank of an input is not known")
-    return int(rank)
-
-
 def _known(call: Call) -> list[Value]:
     """The result of a few ops on whole numbers that are known: sizes and shapes that follow from them are known, then."""
     fold, dtype = _FOLDED.get(call.op.type), call.op.outputs[0].dtype
     known = [value.known for value in call.inputs if isinstance(value, Same)]
-    if fold is None or not dtype.is_integer or any(value is None or value.size > 16 for value in known):
+    if fold is None or not dtype.is_integer or any(value is None or value.size > SMALL for value in known):
         return []
     return [Same(tf.constant(fold(*known), dtype))]
 

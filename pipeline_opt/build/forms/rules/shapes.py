@@ -21,6 +21,7 @@ from pipeline_opt.build.forms.values import (
     entries_of,
     known_or,
     parts,
+    rank_of,
     require,
     row_lengths,
     stacked,
@@ -30,6 +31,9 @@ from pipeline_opt.build.forms.values import (
 from pipeline_opt.lazy import lazy_module
 
 tf = lazy_module("tensorflow")
+
+_FOLLOWED: Final = 8
+"""Whole numbers put into one tensor that are followed one by one: as many as a shape may have. More are mostly data."""
 
 
 def shape(call: Call) -> Sequence[Value]:
@@ -126,7 +130,7 @@ def _rewidened(value: Ragged, width: int, new_width: int) -> Ragged:
 
 def expand_dims(call: Call) -> Sequence[Value]:
     """One more axis."""
-    value, axis = call.inputs[0], _axis(call.inputs[1], _rank(call.inputs[0]) + 1)
+    value, axis = call.inputs[0], _axis(call.inputs[1], rank_of(call.inputs[0]) + 1)
     if isinstance(value, Ragged):
         return [_inside(value, lambda tensor: tf.expand_dims(tensor, _not_first(axis)))]
     return [Dense(tf.expand_dims(stacked(value, call.rows), axis + 1))]
@@ -135,7 +139,7 @@ def expand_dims(call: Call) -> Sequence[Value]:
 def squeeze(call: Call) -> Sequence[Value]:
     """Without axes of length 1."""
     (value,) = call.inputs
-    axes = [axis % _rank(value) for axis in call.attr("squeeze_dims")]
+    axes = [axis % rank_of(value) for axis in call.attr("squeeze_dims")]
     if not axes:
         if not value.shape.is_fully_defined():
             raise Unliftable("which axes it drops depends on lengths that are not known")
@@ -152,7 +156,7 @@ def squeeze(call: Call) -> Sequence[Value]:
 
 def transpose(call: Call) -> Sequence[Value]:
     """Axes in another order."""
-    value, order = call.inputs[0], [int(axis) % _rank(call.inputs[0]) for axis in static(call.inputs[1])]
+    value, order = call.inputs[0], [int(axis) % rank_of(call.inputs[0]) for axis in static(call.inputs[1])]
     if isinstance(value, Ragged):
         if order[0] != 0:
             raise Unliftable("it moves an axis whose length differs between elements")
@@ -162,9 +166,10 @@ def transpose(call: Call) -> Sequence[Value]:
 
 def pack(call: Call) -> Sequence[Value]:
     """Tensors stacked along a new axis."""
-    dtype, ranks = call.op.outputs[0].dtype, {_rank(value) for value in call.inputs}
+    dtype, ranks = call.op.outputs[0].dtype, {rank_of(value) for value in call.inputs}
     axis = call.attr("axis") % (max(ranks) + 1)
-    if dtype in (tf.int32, tf.int64) and axis == 0 and len(call.inputs) <= 8 and max(ranks) <= 1 and not call.ragged:
+    few = len(call.inputs) <= _FOLLOWED and max(ranks) <= 1
+    if dtype in (tf.int32, tf.int64) and axis == 0 and few and not call.ragged:
         return [_entries_packed(call, dtype)]
     if call.ragged:
         frame = _one_frame(call.inputs)
@@ -182,7 +187,7 @@ def _entries_packed(call: Call, dtype: Any) -> Value:
 def unpack(call: Call) -> Sequence[Value]:
     """The tensors along an axis."""
     (value,) = call.inputs
-    axis, count = call.attr("axis") % _rank(value), call.attr("num")
+    axis, count = call.attr("axis") % rank_of(value), call.attr("num")
     if isinstance(value, Parts) and axis == 0:
         return [
             parts(value.array[place], value.dtype) if value.array.ndim > 1 else value.array[place]
@@ -197,7 +202,7 @@ def unpack(call: Call) -> Sequence[Value]:
 def concat(call: Call) -> Sequence[Value]:
     """Tensors one after the other along an axis."""
     *values, place = call.inputs if call.op.type == "ConcatV2" else [*call.inputs[1:], call.inputs[0]]
-    axis = _axis(place, _rank(values[0]))
+    axis = _axis(place, rank_of(values[0]))
     if any(isinstance(value, Parts) for value in values) and axis == 0:
         return [parts(np.concatenate([entries_of(value) for value in values]), call.op.outputs[0].dtype)]
     if any(isinstance(value, Ragged) for value in values) and axis == 0:
@@ -212,7 +217,8 @@ def _small(made: Dense, values: Sequence[Value]) -> Value:
     """A few whole numbers entry by entry, where some are the same for all rows: they are mostly shapes and places."""
     if made.dtype not in (tf.int32, tf.int64) or made.shape.rank != 1 or not any(isinstance(v, Same) for v in values):
         return made
-    return parts(np.concatenate([entries_of(v) for v in values]), made.dtype) if (made.shape[0] or 9) <= 8 else made
+    few = made.shape[0] is not None and made.shape[0] <= _FOLLOWED
+    return parts(np.concatenate([entries_of(v) for v in values]), made.dtype) if few else made
 
 
 def as_rows(value: Value, rows: Any) -> Ragged:
@@ -265,7 +271,7 @@ def split(call: Call) -> Sequence[Value]:
     """Parts of a tensor along an axis."""
     at = 0 if call.op.type == "Split" else 2
     value = call.inputs[1 if call.op.type == "Split" else 0]
-    axis = _axis(call.inputs[at], _rank(value))
+    axis = _axis(call.inputs[at], rank_of(value))
     count = call.attr("num_split")
     sizes = count if call.op.type == "Split" else static(call.inputs[1])
     if isinstance(value, Ragged):
@@ -322,13 +328,15 @@ def broadcast_to(call: Call) -> Sequence[Value]:
     value, wanted = call.inputs
     if not isinstance(wanted, Same) or isinstance(value, Ragged):
         raise Unliftable("it is given a shape that differs between elements")
-    missing = wanted.tensor.shape[0] - _rank(value)
+    missing = wanted.tensor.shape[0] - rank_of(value)
     tensor = stacked(value, call.rows)[(slice(None), *[tf.newaxis] * missing, ...)]
     return [Dense(tf.broadcast_to(tensor, tf.concat([call.rows[tf.newaxis], tf.cast(wanted.tensor, tf.int32)], 0)))]
 
 
 def number_range(call: Call) -> Sequence[Value]:
-    """Numbers from one to another, each of which may differ between elements."""
+    """Whole numbers from one to another, each of which may differ between elements."""
+    if call.op.outputs[0].dtype.is_floating:
+        raise Unliftable("it counts in floating-point numbers, which round otherwise where several rows are counted")
     starts, limits, deltas = (stacked(value, call.rows) for value in call.inputs)
     found = tf.raw_ops.RaggedRange(starts=starts, limits=limits, deltas=deltas)
     first, last, step = call.inputs
@@ -362,12 +370,6 @@ def _not_first(axis: int) -> int:
 
 def _axis(value: Value, rank: int) -> int:
     return int(np.reshape(static(value), [])) % rank
-
-
-def _rank(value: Value) -> int:
-    if value.shape.rank is None:
-        raise Unliftable("the rank of an input is not known")
-    return int(value.shape.rank)
 
 
 RULES: Final = {

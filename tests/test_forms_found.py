@@ -1,0 +1,78 @@
+"""What the tuner says of the forms that it finds: equal results, ops that round otherwise, and reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from forms_images import jpegs
+
+from pipeline_opt.build.traced import traced
+from pipeline_opt.clock import SystemClock
+from pipeline_opt.optimizer.facts import Overheads
+from pipeline_opt.tuner.forms import FormFinder
+from pipeline_opt.tuner.samples import gathered
+
+pytestmark = pytest.mark.tf
+
+LONG_S = 1.0
+"""Work for which forms are worth a look."""
+VECTORS = np.random.default_rng(0).normal(size=(20, 40)).astype("float32")
+
+
+def finder(function: Any, values: Any) -> FormFinder:
+    dataset, clock = tf.data.Dataset.from_tensor_slices(values), SystemClock()
+    taken = gathered(dataset, clock, batched=False)
+    return FormFinder(traced(function, dataset.element_spec), taken, clock, Overheads())
+
+
+def test_ops_that_may_round_otherwise_are_in_the_evidence() -> None:
+    found = finder(lambda x: tf.exp(x) - tf.reduce_mean(x), VECTORS).of_batches(None)["batched"]
+    assert found.preserves == "rounding"
+    assert "Exp, Mean may round otherwise" in found.evidence
+
+
+def test_a_form_of_exact_ops_is_exact() -> None:
+    found = finder(lambda x: x * 2.0 - 1.0, VECTORS).of_batches(None)["batched"]
+    assert (found.preserves, found.refused) == ("exact", None)
+    assert found.evidence.endswith("elements are equal bit for bit")
+
+
+def test_a_form_of_a_function_that_always_fails_is_refused() -> None:
+    def failing(x: Any) -> Any:
+        tf.debugging.assert_less(x, x)
+        return x
+
+    found = finder(failing, np.arange(20)).of_batches(None)["batched"]
+    assert "nothing to compare" in str(found.refused)
+
+
+def test_forms_in_place_one_after_another() -> None:
+    def function(contents: Any) -> Any:
+        image = tf.image.random_crop(tf.io.decode_jpeg(contents, 3), [20, 20, 3])
+        return tf.image.flip_left_right(tf.cast(image, tf.float32)) / 255.0
+
+    found = finder(function, jpegs(1, 14)).in_place(LONG_S)
+    assert found["crop_window"].preserves == "exact"
+    assert "no work on single pixels" in str(found["crop_first"].refused)
+    assert found["crop_window+cast_late"].refused is None
+
+
+def test_parts_that_there_are_not_have_a_reason() -> None:
+    found = finder(lambda contents: tf.io.decode_jpeg(contents, 3), jpegs(1, 14)).parts(LONG_S)
+    assert {name: facts.refused for name, facts in found.items()} == {
+        "pure_part": "nothing in it is random or has a state",
+        "small_part": "nothing at its end is only a cast, a scaling, one-hot or padding",
+    }
+
+
+def test_both_parts_are_found() -> None:
+    def function(contents: Any) -> Any:
+        image = tf.image.resize(tf.io.decode_jpeg(contents, 3), [20, 20])
+        return tf.image.random_flip_left_right(image)
+
+    found = finder(function, jpegs(1, 14)).parts(LONG_S)
+    assert found["pure_part"].refused is found["random_part"].refused is None
+    assert found["pure_part"].bytes_out == 20 * 20 * 3 * 4
