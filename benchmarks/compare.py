@@ -3,8 +3,8 @@
     python benchmarks/compare.py BEFORE.json AFTER.json [--variants NAME,...]
 
 Each variant by its ratio to AUTOTUNE in its own run, which other work on the machine changes little; AUTOTUNE itself by its
-rate. The change is the ratio of the two medians, with a 95 % interval (bootstrap over the rounds of each). A change whose
-interval leaves out 1 is marked.
+rate. Each is the geometric mean over rounds, the change the ratio of the two, with a 95 % interval (Welch's, over the rounds of
+each). A change whose interval leaves out 1 is marked.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean
 from typing import Any, Final, NamedTuple
 
 from intervals import Estimate
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from suite.names import VARIANTS
+from suite.names import VARIANTS, known_names
 from suite.ratios import change
 from suite.table import estimate, ratios_of
 
@@ -63,7 +63,7 @@ def _of_workload(before: Mapping[str, Any], after: Mapping[str, Any], variants: 
             for phase in (phase for phase in phases if phase in before["variants"][name]["examples_per_s"]):
                 values = [_values(each, name, phase) for each in (before, after)]
                 found = change(values[1], values[0])
-                yield Change(after["name"], name, phase, median(values[0]), median(values[1]), found)
+                yield Change(after["name"], name, phase, *map(geometric_mean, values), found)
 
 
 def _values(workload: Mapping[str, Any], name: str, phase: str) -> list[float]:
@@ -108,11 +108,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    parser.add_argument("--variants", default=",".join(VARIANTS), metavar="NAME,...")
+    parser.add_argument("--variants", type=known_names(VARIANTS), default=VARIANTS, metavar="NAME,...")
     given = parser.parse_args()
     before, after = (json.loads(path.read_text()) for path in (given.before, given.after))
     console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table(list(changes(before, after, given.variants.split(",")))))
+    console.print(table(list(changes(before, after, given.variants))))
     for gap in gaps(before, after):
         console.print(f"- {gap}")
 

@@ -8,9 +8,9 @@ A trial builds a variant's dataset anew, with empty caches, and drains the job's
 warm: each workload's files have been read once before. Rates are of examples, not of batches.
 
 Rounds go over all variants in an order that changes, so that other work on the machine falls on all of them. Ratios are of the
-same round; what stands in the table is their median with a 95 % interval (bootstrap over rounds). Epochs are whole, as a cut
-would count the filling of buffers against few examples; only where an epoch of a one-epoch job takes longer than `--limit`, it is
-cut, and the round's rates are then of as many examples as all variants have had.
+same round; what stands in the table is their geometric mean with a 95 % interval, as wide as Student's t says of so few rounds
+(`suite/ratios.py`). Epochs are whole, as a cut would count the filling of buffers against few examples; only where an epoch of a
+one-epoch job takes longer than `--limit`, it is cut, and the round's rates are then of as many examples as all variants have had.
 
     naive      one after another, TensorFlow's own rewrites off
     given      what the user wrote and `optimize` is handed, where that is not the same as AUTOTUNE's
@@ -37,6 +37,7 @@ import json
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ from suite import oracle
 from suite.catalogue import WORKLOADS
 from suite.data import folder_of
 from suite.draining import run
-from suite.names import VARIANTS
+from suite.names import VARIANTS, known_names
 from suite.rounds import Measured, measure
 from suite.surroundings import environment
 from suite.table import report
@@ -63,6 +64,9 @@ CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 180)
 def run_workload(workload: Workload, terms: Terms, rounds: int, limit_s: float) -> dict[str, Any]:
     """One workload, as plain data."""
     started = time.perf_counter()
+    if workload.memory_bytes is not None:
+        # What does not fit at full size does not fit at any.
+        workload = replace(workload, memory_bytes=round(workload.memory_bytes * terms.scale))
     folder = folder_of(workload, terms.scale)
     with workload.place(folder) as place:
         found = contest(workload, place, terms)
@@ -93,8 +97,8 @@ def arguments() -> argparse.Namespace:
     names = [workload.name for workload in WORKLOADS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:g} of the data, 3 rounds, 5 s of tuning")
-    parser.add_argument("--only", type=_names(names), default=names, metavar="NAME,...", help=", ".join(names))
-    parser.add_argument("--variants", type=_names(VARIANTS), default=VARIANTS, metavar="NAME,...")
+    parser.add_argument("--only", type=known_names(names), default=names, metavar="NAME,...", help=", ".join(names))
+    parser.add_argument("--variants", type=known_names(VARIANTS), default=VARIANTS, metavar="NAME,...")
     parser.add_argument("--epochs", type=int, help="epochs of every job; its own if not given")
     parser.add_argument("--rounds", type=int, help="how often each variant is measured (5, quick 3)")
     parser.add_argument("--limit", type=float, default=30.0, help="seconds after which an only epoch is cut")
@@ -102,16 +106,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--oracle", action="store_true", help="try all grids and store the best settings; takes hours")
     parser.add_argument("--out", type=Path, help="write everything to a JSON file")
     return parser.parse_args()
-
-
-def _names(known: Any) -> Any:
-    def parse(text: str) -> list[str]:
-        unknown = sorted(set(text.split(",")) - set(known))
-        if unknown:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; valid: {', '.join(known)}")
-        return text.split(",")
-
-    return parse
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, StageFacts
 from pipeline_opt.optimizer.flow import (
     Flow,
+    ends_early,
     epoch_counts,
     epoch_elements,
     epoch_rows,
@@ -24,7 +25,7 @@ from pipeline_opt.optimizer.flow import (
     within,
 )
 from pipeline_opt.optimizer.memory import cache_bytes, held_bytes
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Concatenate, Merge, Plan, Sample, Zip
 from pipeline_opt.sources import TFRecords
 from pipeline_opt.stages import (
     Batch,
@@ -201,9 +202,25 @@ def test_a_plan_inside_another_one_is_asked_for_as_a_whole_only_where_it_ends_wi
     (first, _) = part_facts(Plan(Zip(plans=PARTS), (Repeat(count=4),)), FACTS)
     assert (first.prefix, first.epochs, first.step_s, first.whole) == ("in0_", 4, 0.0, False)
     assert all(known.whole for known in part_facts(Plan(Zip(plans=(PARTS[0], PARTS[0]))), _alike()))
+    unknown = dataclasses.replace(FACTS, stages={})
+    assert not any(known.whole for known in part_facts(Plan(Zip(plans=(PARTS[0], PARTS[0]))), unknown))
     assert all(known.whole for known in part_facts(Plan(Concatenate(plans=PARTS)), FACTS))
     assert not any(known.whole for known in part_facts(Plan(Concatenate(plans=PARTS), (Take(count=3),)), FACTS))
     assert list(part_facts(plan(), FACTS)) == []
+
+
+def test_plans_that_are_drawn_from_are_asked_for_as_a_whole_unless_the_first_that_ends_ends_all() -> None:
+    assert all(known.whole for known in part_facts(Plan(Sample(plans=PARTS)), FACTS))
+    early = Plan(Sample(plans=PARTS, stop_on_empty_dataset=True))
+    assert not any(known.whole for known in part_facts(early, FACTS))
+    assert [ends_early(source) for source in (early.source, Concatenate(plans=PARTS), Zip(plans=PARTS))] == [
+        True,
+        False,
+        True,
+    ]
+    merged = Merge(plans=PARTS, transformation=KEEP)
+    assert ends_early(merged)
+    assert not any(known.whole for known in part_facts(Plan(merged), FACTS))
 
 
 def _alike() -> Facts:

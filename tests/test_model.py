@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline_opt.errors import OrderError, UsageError
 from pipeline_opt.functions import Function
-from pipeline_opt.optimizer.facts import Facts, FunctionFacts, Overheads, StageFacts
+from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.flow import epoch_rows, last_flow
 from pipeline_opt.optimizer.memory import held_bytes
-from pipeline_opt.optimizer.model import Prediction, predict
+from pipeline_opt.optimizer.model import Prediction, has_prefetch, predict
 from pipeline_opt.optimizer.what_if import what_if
 from pipeline_opt.order import check_order
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
@@ -41,17 +41,21 @@ from pipeline_opt.stages import (
 
 RECORDS = TFRecords(paths=("a",))
 DECODE, SCALE, KEEP, FETCH, PYTHON = (Function(f"m:{name}") for name in ("decode", "scale", "keep", "fetch", "python"))
+AUGMENT, SEEDED = Function("m:augment"), Function("m:seeded")
+FORMS = {name: FormFacts(cpu_s=1.0) for name in ("batched", "padded", "crop_window", "pure_part", "random_part")}
 NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 READ = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10)
 FACTS = Facts(
     cores=4.0,
     memory_bytes=1 << 20,
     functions={
-        DECODE: FunctionFacts("pure", cpu_s=8.0, bytes_out=500.0),
+        DECODE: FunctionFacts("pure", cpu_s=8.0, bytes_out=500.0, forms=FORMS),
         SCALE: FunctionFacts("pure", cpu_s=2.0),
         KEEP: FunctionFacts("pure", cpu_s=1.0, kept=0.5),
         FETCH: FunctionFacts("pure", cpu_s=0.0, wait_s=20.0),
         PYTHON: FunctionFacts("unknown", cpu_s=3.0, python=True),
+        AUGMENT: FunctionFacts("random", cpu_s=3.0, forms=FORMS),
+        SEEDED: FunctionFacts("random", cpu_s=3.0, seeded=True, forms=FORMS),
     },
     stages={"tfrecords": READ, "in0_tfrecords": READ, "in1_tfrecords": READ},
     overheads=NOTHING,
@@ -143,6 +147,21 @@ def test_stages_inside_the_reader_work_on_its_threads() -> None:
     assert loads(predict(plan(inside, OFF), FACTS)) == {"interleave": 4.5, "cores": 2.25}
 
 
+def test_python_and_waits_inside_the_reader_count() -> None:
+    python = Interleave(cycle_length=2, inner=(Map(function=PYTHON, num_parallel_calls=None),))
+    # Two files at a time, 1 s to read and 3 of Python, which does not run twice at a time.
+    assert loads(predict(plan(python, OFF), FACTS)) == {"interleave": 2.0, "cores": 1.0, "python": 3.0}
+    fetch = Interleave(cycle_length=2, inner=(Map(function=FETCH, num_parallel_calls=None),))
+    assert loads(predict(plan(fetch, OFF), FACTS)) == {"interleave": 10.5, "cores": 0.25}
+    alone = dataclasses.replace(fetch, num_parallel_calls=None)
+    assert loads(predict(plan(alone, OFF), FACTS)) == {"interleave": 21.0, "cores": 0.25}
+    # Four calls wait at once, on as many cores.
+    together = Interleave(cycle_length=2, inner=(Map(function=FETCH, num_parallel_calls=4),))
+    assert loads(predict(plan(together, OFF), FACTS)) == {"interleave": 3.0, "cores": 0.25}
+    both = FlatMap(map_func=SCALE, inner=(Map(function=PYTHON), Map(function=FETCH, num_parallel_calls=None)))
+    assert loads(predict(plan(both, OFF), FACTS)) == {"flat_map": 26.0, "cores": 1.5, "python": 3.0}
+
+
 def test_a_consumer_waits_or_works_at_the_same_time() -> None:
     facts = dataclasses.replace(FACTS, step_s=30.0)
     waiting = predict(plan(Batch(batch_size=10), OFF), facts)
@@ -155,6 +174,18 @@ def test_a_consumer_waits_or_works_at_the_same_time() -> None:
     inside = predict(plan(Prefetch(buffer_size=1), Batch(batch_size=10), OFF), facts)
     assert 1 / inside.rows_per_s == pytest.approx(3.0)  # the batch itself costs nothing here
     assert predict(plan(Batch(batch_size=10)), facts).bottleneck == "consumer"
+
+
+def test_a_prefetch_of_nothing_is_none() -> None:
+    facts = dataclasses.replace(FACTS, step_s=30.0)
+    nothing = Prefetch(buffer_size=0)
+    assert not has_prefetch(plan(Batch(batch_size=10), nothing, OFF))
+    assert has_prefetch(plan(Batch(batch_size=10), Prefetch(), OFF))
+    assert 1 / predict(plan(Batch(batch_size=10), nothing, OFF), facts).rows_per_s == pytest.approx(4.0)
+    # Before it and behind it works the same thread.
+    scale = Map(function=SCALE, num_parallel_calls=None)
+    assert loads(predict(plan(nothing, scale, OFF), FACTS)) == {"map": 3.0, "cores": 0.75}
+    assert loads(predict(plan(Prefetch(), scale, OFF), FACTS)) == {"tfrecords": 1.0, "map": 2.0, "cores": 0.75}
 
 
 def test_a_consumer_counts_once_where_nothing_else_works() -> None:
@@ -182,14 +213,6 @@ def test_a_repeat_behind_a_cache_reads_it_and_one_before_fills_it() -> None:
     before = predict(plan(decode(2), Repeat(count=5), Cache(), scale, OFF), _epochs(2))
     # Five of ten passes fill it.
     assert before.seconds == pytest.approx(5 * 4 + 5 * 2)
-
-
-def test_a_cache_in_files_is_as_fast_as_the_disk() -> None:
-    facts = dataclasses.replace(_epochs(2), disk_bytes_per_s=50.0)
-    found = predict(plan(Cache(filename="/c"), OFF), facts)
-    # 100 bytes at 50 a second: 2 s to write them behind 1 s of reading, 2 s to read them.
-    assert (1 / found.rows_per_s, 1 / found.steady_rows_per_s) == (pytest.approx(3.0), pytest.approx(2.0))
-    assert found.peak_bytes == 0.0
 
 
 PARTS = (plan(decode(2, name="decode")), plan())
@@ -278,11 +301,16 @@ CALLS = st.sampled_from([None, -1, 1, 2, 7])
 COUNTS = st.integers(1, 50)
 STAGES = st.one_of(
     st.builds(Interleave, cycle_length=st.sampled_from([-1, 1, 6]), num_parallel_calls=st.sampled_from([None, -1])),
-    st.builds(Map, function=st.sampled_from([DECODE, SCALE, FETCH, PYTHON]), num_parallel_calls=CALLS),
+    st.builds(
+        Map,
+        function=st.sampled_from([DECODE, SCALE, FETCH, PYTHON, AUGMENT, SEEDED]),
+        num_parallel_calls=CALLS,
+        random=st.sampled_from([None, None, True]),
+    ),
     st.builds(Filter, predicate=st.just(KEEP)),
     st.builds(FlatMap, map_func=st.just(SCALE)),
     st.builds(Cache, filename=st.sampled_from(["", "/c"])),
-    st.builds(Shuffle, buffer_size=COUNTS),
+    st.builds(Shuffle, buffer_size=COUNTS, seed=st.sampled_from([None, 7])),
     st.builds(Repeat, count=st.none() | st.integers(0, 4)),
     st.builds(Batch, batch_size=COUNTS, num_parallel_calls=CALLS),
     st.builds(PaddedBatch, batch_size=COUNTS),
@@ -333,7 +361,6 @@ def facts(draw: st.DrawFn) -> Facts:
         overheads=Overheads(),
         epochs=draw(st.integers(1, 5)),
         step_s=draw(TIMES),
-        disk_bytes_per_s=draw(st.sampled_from([0.0, 1e6])),
     )
 
 

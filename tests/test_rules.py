@@ -3,12 +3,13 @@
 A case of `golden/rules/RULE.toml` has a `title`, a `plan` as TOML text, and `facts`: what `Facts` takes, functions by their
 labels and stages by their names, times in microseconds. It ends in one of three ways: `after`, the text of a plan that is among
 those that the rule makes, with what that `preserves`; `declined`, a part of the reason for which the rule declines, and then it
-makes nothing; or `nothing = true`.
+makes nothing; or `nothing = true`. Plans of the first kind are built and run in `test_rules_built.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,15 +17,45 @@ from typing import Any
 
 import pytest
 
+from pipeline_opt.build import forms as built
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, StageFacts
-from pipeline_opt.optimizer.freedom import asks_for_order, free_inside, holds_order, inner_facts, is_fresh
-from pipeline_opt.optimizer.rewrite import PRESERVES, Declined, Rewrite, Rule, keeps_draws, swallows_errors
-from pipeline_opt.optimizer.rules import RULES, cache, freeze, reading
+from pipeline_opt.optimizer.freedom import (
+    asks_for_order,
+    free_inside,
+    gives_one_element,
+    holds_order,
+    inner_facts,
+    is_fresh,
+)
+from pipeline_opt.optimizer.rewrite import (
+    PASSING_ERRORS,
+    PRESERVES,
+    Declined,
+    Rewrite,
+    Rule,
+    is_deterministic,
+    keeps_draws,
+    said_of_order,
+    swallows_errors,
+)
+from pipeline_opt.optimizer.rules import (
+    RULES,
+    any_order,
+    batch_in_files,
+    cache,
+    forms,
+    freeze,
+    interleave_files,
+    reading,
+    split,
+)
 from pipeline_opt.order import check_order
-from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
-from pipeline_opt.sources import TFRecords
+from pipeline_opt.plan import Concatenate, Merge, Plan, Sample, Zip
+from pipeline_opt.sources import Images, TFRecords
 from pipeline_opt.stages import (
+    Batch,
+    BucketBySequenceLength,
     Filter,
     FlatMap,
     Interleave,
@@ -185,12 +216,40 @@ def test_python_inside_the_reader_gets_no_threads() -> None:
     assert "it runs Python" in outcome.reason
 
 
-def test_a_stage_inside_the_reader_may_depend_on_the_order() -> None:
+def test_a_function_inside_the_reader_may_depend_on_the_order() -> None:
     free = dataclasses.replace(PLAIN, order_free=True)
-    assert (
-        holds_order(plan(Interleave(inner=(Take(count=3),))), 0, free) == "interleave chooses elements by their place"
+    # What a file gives is the same whatever was read before it: its first three, batches of its own.
+    for inside in (Take(count=3), Filter(predicate=function("a")), Batch(batch_size=3, drop_remainder=True)):
+        assert holds_order(plan(Interleave(inner=(inside,))), 0, free) == ""
+    assert holds_order(plan(Interleave(inner=(Batch(batch_size=3), mapped("a")))), 0, free) == ""
+    for inside in (mapped("unknown"), Filter(predicate=function("unknown")), OpaqueStage(transformation=function("a"))):
+        assert holds_order(plan(Interleave(inner=(Take(count=3), inside))), 0, free).startswith("interleave may depend")
+    counting = FlatMap(map_func=function("a"), inner=(FlatMap(map_func=function("b"), inner=(mapped("unknown"),)),))
+    assert holds_order(plan(counting), 0, free) == "flat_map_2 may depend on the elements before"
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Filter(name="it", predicate=function("a")),
+        FlatMap(name="it", map_func=function("a")),
+        Interleave(name="it", map_func=function("a")),
+        mapped("it"),
+        BucketBySequenceLength(
+            name="it", element_length_func=function("a"), bucket_boundaries=(4,), bucket_batch_sizes=(8, 8)
+        ),
+    ],
+    ids=lambda stage: stage.kind,
+)
+def test_a_function_behind_a_batch_sees_who_is_in_it(stage: Stage) -> None:
+    free = dataclasses.replace(
+        PLAIN, order_free=True, functions={**PLAIN.functions, function("it"): FunctionFacts("pure")}
     )
-    assert holds_order(plan(Interleave(inner=(Filter(predicate=function("a")),))), 0, free) == ""
+    assert holds_order(plan(stage), 0, free) == ""
+    assert holds_order(plan(Batch(batch_size=2), stage), 0, free).startswith("it sees whole batches")
+    if isinstance(stage, Map):
+        again = dataclasses.replace(stage, forms=("batched",), batched=True)
+        assert holds_order(plan(Batch(batch_size=2), again), 0, free) == ""
 
 
 @pytest.mark.parametrize(
@@ -215,12 +274,44 @@ def test_whether_order_is_free_inside_a_source() -> None:
     assert not free_inside(Plan(Concatenate(plans=inner), (Take(count=3), shuffle)), PLAIN)
     # The elements of one half go with those of the other.
     assert not free_inside(Plan(Zip(plans=inner), (shuffle,)), free)
-    assert [one.order_free for one in inner_facts(Plan(Zip(plans=inner)), free)] == [False, False]
+    assert [one.free for one in inner_facts(Plan(Zip(plans=inner)), free)] == [False, False]
+    assert [one.free for one in inner_facts(Plan(Concatenate(plans=inner), (shuffle,)), PLAIN)] == [True, True]
+    # Where the first that ends ends all, which elements the others give depends on their order.
+    assert not free_inside(Plan(Sample(plans=inner, stop_on_empty_dataset=True)), free)
+    assert not free_inside(Plan(Merge(plans=inner, transformation=function("a"))), free)
+
+
+def test_what_the_user_says_of_the_order_is_kept_apart_from_what_follows_for_a_place() -> None:
+    reading_batches = plan(Interleave(cycle_length=2), Batch(batch_size=2))
+    (inside, _) = inner_facts(Plan(Concatenate(plans=(reading_batches, plan())), (Shuffle(buffer_size=10),)), PLAIN)
+    assert (inside.free, inside.order_free) == (True, False)
+    (outcome,) = batch_in_files.RULE.find(reading_batches, inside)
+    assert isinstance(outcome, Declined)
+    assert "nobody said that the order is free" in outcome.reason
+    said = dataclasses.replace(inside, order_free=True)
+    assert [type(one) for one in batch_in_files.RULE.find(reading_batches, said)] == [Rewrite]
+    assert [type(one) for one in any_order.RULE.find(reading_batches, inside)] == [Rewrite]
+
+
+def test_a_file_gives_one_element_unless_stages_inside_its_reader_make_others() -> None:
+    reader, cutting = Interleave(), Interleave(inner=(FlatMap(map_func=function("a")),))
+    assert gives_one_element(Plan(Images(paths=("a",)), (reader,)), reader)
+    assert gives_one_element(Plan(Images(paths=("a",))), None)
+    assert not gives_one_element(plan(reader), reader)
+    images = Plan(Images(paths=("a",)), (cutting,))
+    assert not gives_one_element(images, cutting)
+    far = dataclasses.replace(PLAIN, stages={"images": StageFacts(files=8, elements=8, open_s=1.0)})
+    for rule in (interleave_files.RULE, reading.SEQUENTIAL):
+        assert [type(one) for one in rule.find(images, far)] == [Declined]
+    assert {one.preserves for one in interleave_files.RULE.find(Plan(Images(paths=("a",)), (reader,)), far)} == {
+        "exact"
+    }
 
 
 def test_options_around_a_plan_count_inside_it() -> None:
     loose = Plan(Zip(plans=(plan(), plan())), (Options(deterministic=False),))
     assert [one.ordered for one in inner_facts(loose, PLAIN)] == [False, False]
+    assert [one.ordered for one in inner_facts(Plan(loose.source), PLAIN)] == [None, None]
     sequential = plan(Interleave(cycle_length=2, num_parallel_calls=None))
     (inside, _) = inner_facts(loose, PLAIN)
     (outcome,) = reading.PARALLEL.find(sequential, inside)
@@ -231,10 +322,27 @@ def test_options_around_a_plan_count_inside_it() -> None:
 
 def test_who_asks_for_order() -> None:
     asked, silent = dataclasses.replace(mapped("a"), deterministic=True), mapped("a")
-    assert asks_for_order(asked, plan(asked))
-    assert not asks_for_order(silent, plan(silent))
-    assert asks_for_order(silent, plan(silent, Options(deterministic=True)))
-    assert not asks_for_order(dataclasses.replace(silent, deterministic=False), plan(Options(deterministic=True)))
+    strict, loose = Options(deterministic=True), Options(deterministic=False)
+    assert asks_for_order(asked, plan(asked), PLAIN)
+    assert not asks_for_order(silent, plan(silent), PLAIN)
+    assert asks_for_order(silent, plan(silent, strict), PLAIN)
+    assert not asks_for_order(dataclasses.replace(silent, deterministic=False), plan(strict), PLAIN)
+    # The last options that say something count.
+    assert not asks_for_order(silent, plan(silent, strict, loose), PLAIN)
+    assert asks_for_order(silent, plan(silent, loose, strict, Options()), PLAIN)
+
+
+def test_options_of_a_pipeline_count_together_wherever_they_stand() -> None:
+    strict, loose = Options(deterministic=True), Options(deterministic=False)
+    parts = (plan(mapped("a"), loose), plan(mapped("b")))
+    assert said_of_order(Plan(Zip(plans=parts)), PLAIN) is False
+    assert not is_deterministic(Plan(Zip(plans=parts)), PLAIN)
+    asked = Plan(Concatenate(plans=parts), (Shuffle(buffer_size=10), strict))
+    (inside, _) = inner_facts(asked, PLAIN)
+    assert asks_for_order(parts[0].stages[0], parts[0], inside)
+    (outcome,) = any_order.RULE.find(parts[0], inside)
+    assert isinstance(outcome, Declined)
+    assert "the options of the pipeline ask for it" in outcome.reason
 
 
 def test_draws_of_a_seeded_shuffle() -> None:
@@ -246,6 +354,8 @@ def test_draws_of_a_seeded_shuffle() -> None:
     assert keeps_draws(together, plan(seeded, Options(), repeat, last))
     fresh = Shuffle(buffer_size=9)
     assert keeps_draws(plan(fresh, last, repeat), plan(fresh, repeat, last))
+    nothing = Shuffle(buffer_size=1, seed=1)
+    assert keeps_draws(plan(nothing, last, repeat), plan(nothing, repeat, last))
 
 
 def test_who_swallows_errors() -> None:
@@ -253,13 +363,48 @@ def test_who_swallows_errors() -> None:
     assert swallows_errors(plan(mapped("a"), dropping), 1, PLAIN) == "errors"
     assert swallows_errors(plan(dropping, mapped("a")), 1, PLAIN) == ""
     assert swallows_errors(plan(OpaqueStage(name="ignore_errors_2")), 0, PLAIN) == "ignore_errors_2"
-    assert swallows_errors(plan(OpaqueStage(transformation=function("apart"))), 0, PLAIN) == ""
+    # Any code of the user's may leave out what fails: what it does is not known.
+    assert swallows_errors(plan(OpaqueStage(name="apart", transformation=function("apart"))), 0, PLAIN) == "apart"
+    for code in (lambda dataset: dataset, take_while, functools.partial(take_while), type("window", (), {})):
+        assert swallows_errors(plan(OpaqueStage(name="apart", transformation=Function.of(code))), 0, PLAIN) == "apart"
+
+
+def take_while(dataset: Any) -> Any:
+    """A function with the name of an op."""
+    return dataset
+
+
+class Op:
+    """Stands for an op that was read from a dataset, as `ingest.opaque` makes them."""
+
+    def __init__(self, kind: str) -> None:
+        self.__name__ = kind
+
+    def __call__(self, *datasets: Any) -> Any:
+        return datasets[0]
+
+
+def test_ops_that_were_read_from_a_dataset_are_known() -> None:
+    def swallows(kind: str) -> str:
+        return swallows_errors(plan(OpaqueStage(name="op", transformation=Function(None, (), Op(kind)))), 0, PLAIN)
+
+    assert {swallows(kind) for kind in PASSING_ERRORS} == {""}
+    assert swallows("ignore_errors") == swallows("something_new") == "op"
+
+
+def test_the_forms_that_rules_know_are_those_that_there_are() -> None:
+    assert set(forms.IN_PLACE) == set(built.IN_PLACE)
+    assert tuple(names[:2] for names in split.PARTS) == built.PARTS
 
 
 def test_who_swallows_errors_around_a_plan() -> None:
     dropping = OpaqueStage(name="errors", transformation=function("ignore_errors"))
     (inside, _) = inner_facts(Plan(Concatenate(plans=(plan(), plan())), (dropping,)), PLAIN)
     assert swallows_errors(plan(mapped("a")), 0, inside) == "errors"
+    merged = Plan(Merge(plans=(plan(), plan()), transformation=function("choose")))
+    assert [one.swallows for one in inner_facts(merged, PLAIN)] == ["merge", "merge"]
+    known = Plan(Merge(plans=(plan(), plan()), transformation=Function(None, (), Op("sample"))))
+    assert [one.swallows for one in inner_facts(known, PLAIN)] == ["", ""]
 
 
 def test_every_rule_says_why() -> None:

@@ -33,22 +33,30 @@ def search(
     """
     rates: dict[Setting, list[float]] = {}
     for setting in random.Random(0).sample(settings, len(settings)):
-        try:
-            tried = trial(setting)
-        except OutOfMemory:
-            continue
-        if memory_bytes is None or tried.growth_bytes <= memory_bytes:
-            rates[setting] = [_rate(tried)]
+        found = _rate(trial, setting, memory_bytes)
+        if found is not None:
+            rates[setting] = [found]
     finalists = sorted(rates, key=lambda setting: -rates[setting][0])[:FINALISTS]
     for number in range(FINAL_ROUNDS):
         for setting in random.Random(number).sample(finalists, len(finalists)):
-            rates[setting].append(_rate(trial(setting)))
+            found = _rate(trial, setting, memory_bytes) if setting in rates else None
+            if found is None:
+                rates.pop(setting, None)
+            else:
+                rates[setting].append(found)
     # Who has been measured once won a lottery of many tickets: finalists are ranked by their later rounds.
     return sorted(rates.items(), key=lambda item: (len(item[1]) == 1, -median(item[1][1:] or item[1])))
 
 
-def _rate(trial: Trial) -> float:
-    rates = trial.rates()
+def _rate(trial: Run, setting: Setting, memory_bytes: int | None) -> float | None:
+    """Examples a second of a setting; None where it takes more memory than it may."""
+    try:
+        tried = trial(setting)
+    except OutOfMemory:
+        return None
+    if memory_bytes is not None and tried.growth_bytes > memory_bytes:
+        return None
+    rates = tried.rates()
     return rates.get("job", rates["first"])
 
 

@@ -63,7 +63,8 @@ class Knobs:
         words = {None: "-", AUTO: "auto"}
         numbers = {"calls": self.calls, "cycle": self.cycle, "prefetch": self.prefetch}
         told = [f"{name} {words.get(number, number)}" for name, number in numbers.items()]
-        return ", ".join([*told, *([f"cache {self.cache}"] if self.cache else [])])
+        told += [f"cache {self.cache}"] if self.cache else []
+        return ", ".join(told if self.rewrites else [*told, "rewrites off"])
 
 
 NAIVE: Final = Knobs(rewrites=False)

@@ -16,7 +16,7 @@ class FormFacts:
     """Another way to compute a function.
 
     Args:
-        preserves: `exact`, `rounding`, `set` or `consent`.
+        preserves: `exact`, `rounding` or `set`.
         cpu_s: Core-seconds for a row.
         evidence: How it is known that the results are the same, a sentence.
         bytes_out: Bytes of what it gives for a row.
@@ -45,7 +45,6 @@ class FunctionFacts:
         seeded: Whether what it draws at random follows from a seed, so that other elements would get other numbers if any were
             left out.
         forms: Other ways to compute it, by name.
-        seen: The rows that were in a call when it was measured.
     """
 
     purity: str = "unknown"
@@ -57,7 +56,6 @@ class FunctionFacts:
     python: bool = False
     seeded: bool = False
     forms: Mapping[str, FormFacts] = field(default_factory=dict)
-    seen: float = 1.0
 
     def form(self, name: str) -> FormFacts:
         """A form of it; one that was never looked for is refused."""
@@ -86,7 +84,6 @@ class StageFacts:
 
     Args:
         cpu_s: Core-seconds for an element that it gives.
-        wait_s: Seconds of waiting for storage, for an element that it gives.
         bytes_out: Bytes of an element that it gives.
         ratio: Elements that it gives for one that it takes.
         rows: Rows in an element that it gives.
@@ -98,7 +95,6 @@ class StageFacts:
     """
 
     cpu_s: float = 0.0
-    wait_s: float = 0.0
     bytes_out: float = 0.0
     ratio: float = 1.0
     rows: float = 1.0
@@ -111,12 +107,14 @@ class StageFacts:
     @property
     def is_far(self) -> bool:
         """Whether reading waits for a storage that is not local."""
-        return bool(self.open_s or self.stream_bytes_per_s or self.wait_s)
+        return bool(self.open_s or self.stream_bytes_per_s)
 
 
 @dataclass(frozen=True)
 class Overheads:
-    """Core-seconds that tf.data takes for an element or a call, whatever the function; measured on this machine.
+    """Core-seconds that tf.data takes for an element or a call, whatever the function.
+
+    The defaults are assumed; the tuner measures those of the machine.
 
     Args:
         element: To hand an element from one stage to the next on one thread.
@@ -151,13 +149,11 @@ class Facts:
         step_s: Seconds that a training step takes for a batch; 0 where the pipeline is only drained.
         order_free: Whether the user says that the order of elements does not matter.
         bits: Whether results have to be the same bit for bit.
-        consent: Whether changes of meaning are wanted.
-        disk: A folder for what is kept on disk, "" if nothing may be.
-        disk_bytes_per_s: What it takes and gives in a second; 0 where that was not measured.
         prefix: What the names of `stages` begin with for the plan that is looked at.
         whole: Whether every element of the plan that is looked at is asked for in an epoch: not in a zip that ends early.
-        ordered: Whether elements keep their order where the plan that is looked at says nothing of it.
-        swallows: The stage behind the plan that is looked at that leaves out what a function fails on; "" if none does.
+        ordered: What the options around the plan that is looked at say of the order: whether elements keep it; None if nothing.
+        free: Whether the order is free of what leaves the plan that is looked at; None where nothing is around it.
+        swallows: The stage behind the plan that is looked at that might leave out what a function fails on; "" if none does.
     """
 
     cores: float = 1.0
@@ -169,13 +165,16 @@ class Facts:
     step_s: float = 0.0
     order_free: bool = False
     bits: bool = False
-    consent: bool = False
-    disk: str = ""
-    disk_bytes_per_s: float = 0.0
     prefix: str = ""
     whole: bool = True
-    ordered: bool = True
+    ordered: bool | None = None
+    free: bool | None = None
     swallows: str = ""
+
+    def looked_at(self, function: Function) -> bool:
+        """Whether a function, or every part of a chain, was looked at."""
+        parts = function.call.functions if isinstance(function.call, Chain) else ()
+        return function in self.functions or (bool(parts) and all(map(self.looked_at, parts)))
 
     def of(self, function: Function) -> FunctionFacts:
         """What is known of a function; one that was not looked at is of unknown purity and costs nothing.

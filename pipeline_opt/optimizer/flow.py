@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts
-from pipeline_opt.plan import Combination, Concatenate, Plan, Sample, Zip
+from pipeline_opt.plan import Combination, Concatenate, Merge, Plan, Sample, Zip
+from pipeline_opt.sources import Source
 from pipeline_opt.stages import (
     Batch,
     BucketBySequenceLength,
@@ -56,9 +57,13 @@ class Flow:
         return self.elements * self.rows
 
 
-def flows(plan: Plan, facts: Facts) -> list[tuple[Stage, Flow, Flow]]:
+Steps = Sequence[tuple[Stage, Flow, Flow]]
+"""Stages, each with what it takes and what it gives."""
+
+
+def flows(plan: Plan, facts: Facts) -> Steps:
     """Every stage with what it takes and what it gives. A source's elements are its records, also before files are open."""
-    at, out = source_flow(plan, facts), []
+    at, out = source_flow(plan, facts), list[tuple[Stage, Flow, Flow]]()
     for stage in plan.stages:
         given = after(stage, at, facts)
         out.append((stage, at, given))
@@ -165,20 +170,21 @@ def inside(stage: Stage, at: Flow, facts: Facts) -> list[Flow]:
     return out
 
 
-def epoch_counts(plan: Plan, facts: Facts, endless: float = math.inf) -> list[float] | None:
+def epoch_counts(plan: Plan, facts: Facts, endless: float = math.inf, steps: Steps | None = None) -> list[float] | None:
     """The elements that the source and every stage give in a whole epoch; None where the source's are not known.
 
     Args:
         plan: The plan.
         facts: What is known.
         endless: How often a repeat without an end repeats.
+        steps: The plan's flows, if they were found out before.
     """
     first = _source_count(plan, facts)
     if first is None:
         return None
     known, reader = facts.stage(plan.source.kind), plan.reader
     counts, per_element = [first], 1.0
-    for stage, taken, given in flows(plan, facts):
+    for stage, taken, given in flows(plan, facts) if steps is None else steps:
         if reader is not None and known is not None and known.files:
             per_element = known.files / first if first else 1.0
         left = _count_after(stage, counts[-1] * per_element, endless) / per_element
@@ -225,18 +231,32 @@ def epoch_rows(plan: Plan, facts: Facts) -> float | None:
     return None if counts is None else counts[-1] * last_flow(plan, facts).rows
 
 
+def _are_alike(source: Zip, facts: Facts) -> bool:
+    ends = {epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans)}
+    return len(ends) == 1 and None not in ends
+
+
 def repetitions(stages: Iterable[Stage]) -> int:
     """How often some stages go through the data; a repeat without an end counts as one."""
     return math.prod(stage.count for stage in stages if isinstance(stage, Repeat) and stage.count is not None)
 
 
+def ends_early(source: Source) -> bool:
+    """Whether a source may end before all that its plans have was asked for."""
+    return isinstance(source, Zip | Merge) or (isinstance(source, Sample) and source.stop_on_empty_dataset)
+
+
 def part_facts(plan: Plan, facts: Facts) -> Iterator[Facts]:
-    """The facts of each plan inside a plan's source."""
+    """The facts of each plan inside a plan's source.
+
+    The halves of a zip are asked for as a whole where they are known to be of one length; lengths of files of records are
+    estimates, which are the same where the files are of one size.
+    """
     source = plan.source
     if not isinstance(source, Combination):
         return
-    ends = [epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans)]
-    alike = not isinstance(source, Zip) or len(set(ends)) == 1
-    whole = facts.whole and alike and not any(isinstance(stage, Take) for stage in plan.stages)
+    alike = isinstance(source, Zip) and _are_alike(source, facts)
+    taken = (alike or not ends_early(source)) and not any(isinstance(stage, Take) for stage in plan.stages)
+    whole = facts.whole and taken
     for number in range(len(source.plans)):
         yield replace(within(facts, number), whole=whole, epochs=facts.epochs * repetitions(plan.stages))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
-from pipeline_opt.optimizer.flow import Flow, flows, form_of, inside, shares, source_flow, within
+from pipeline_opt.optimizer.flow import Flow, Steps, flows, form_of, inside, shares, source_flow, within
+from pipeline_opt.optimizer.rewrite import last_working, works_ahead
 from pipeline_opt.plan import Combination, Concatenate, Plan
 from pipeline_opt.stages import (
     AUTO,
@@ -35,7 +36,7 @@ class Load:
     """What a resource does for one row that leaves the plan.
 
     Args:
-        name: The stage, or `cores`, `storage`, `disk`, `python`, `consumer`.
+        name: The stage, or `cores`, `storage`, `python`, `consumer`.
         seconds: How long it needs.
     """
 
@@ -52,8 +53,10 @@ class Walk:
         facts: What is known.
         cached: Whether caches are full.
         tunes: Whether TensorFlow's own rewrites are on in the plan around this one.
+        steps: The plan's stages with what each takes and gives, if that was found out before.
         loads: Seconds of every resource but the cores, so far.
         cpu: Core-seconds in all, so far.
+        wait: Seconds in which something waits, calls that wait at once counted once, so far.
         python: Seconds of Python, which one thread runs at a time, so far.
         chain: Seconds of the stages that one thread runs one after another, since the last hand-over.
         chain_name: The last of them.
@@ -64,8 +67,10 @@ class Walk:
     facts: Facts
     cached: bool
     tunes: bool = True
+    steps: Steps | None = None
     loads: list[Load] = field(default_factory=list)
     cpu: float = 0.0
+    wait: float = 0.0
     python: float = 0.0
     chain: float = 0.0
     chain_name: str = ""
@@ -82,10 +87,10 @@ class Walk:
     def go(self) -> Flow:
         """Walk to the end, where a thread has the chain so far in hand; gives what leaves the plan."""
         self.tunes = self.tunes and tunes_itself(self.plan)
-        steps = flows(self.plan, self.facts)
+        steps = flows(self.plan, self.facts) if self.steps is None else self.steps
         skipped = _behind_last_cache(self.plan) if self.cached else 0
         if skipped:
-            self._cache(steps[skipped - 1][0], steps[skipped - 1][2])
+            self._cache(steps[skipped - 1][0].name, steps[skipped - 1][2])
         else:
             self._source()
         for stage, taken, given in steps[skipped:]:
@@ -97,6 +102,7 @@ class Walk:
 
     def _add(self, name: str, cpu: float, wait: float = 0.0) -> None:
         self.cpu += cpu
+        self.wait += wait
         if cpu + wait > 0:
             self.chain += cpu + wait
             self.chain_name = name
@@ -109,6 +115,7 @@ class Walk:
     def _parallel(self, name: str, cpu: float, wait: float, calls: float) -> None:
         """Work of several threads."""
         self.cpu += cpu
+        self.wait += wait / calls
         self.loads.append(Load(name, (cpu + wait) / calls))
 
     def _consumer(self, out: Flow) -> None:
@@ -168,24 +175,22 @@ class Walk:
                 self._add(stage.name, work + taken.elements * cost.call, taken.rows_in_all * known.wait_s)
             case Batching():
                 self._batch(stage, taken, given)
-            case Prefetch() | PrefetchToDevice():
+            case Prefetch() | PrefetchToDevice() if works_ahead(stage):
                 self._add(stage.name, given.elements * cost.switch)
                 self._hand_over()
             case OpaqueStage() | BucketBySequenceLength():
                 measured = self.facts.stage(stage.name) or StageFacts()
-                self._add(stage.name, given.elements * measured.cpu_s, given.elements * measured.wait_s)
+                self._add(stage.name, given.elements * measured.cpu_s)
             case Cache():
-                self._cache(stage, given)
+                self._cache(stage.name, given)
             case Options():
                 pass
             case _:
                 self._add(stage.name, taken.elements * cost.element)
 
-    def _cache(self, stage: Stage, given: Flow) -> None:
-        """What it takes to fill a cache, or to read it where it is full."""
-        on_disk = isinstance(stage, Cache) and stage.filename and self.facts.disk_bytes_per_s
-        moving = given.elements * given.bytes / self.facts.disk_bytes_per_s if on_disk else 0.0
-        self._add(stage.name, 0.0 if self.cached else given.elements * self.facts.overheads.element, moving)
+    def _cache(self, name: str, given: Flow) -> None:
+        """What it takes to fill a cache: to read a full one takes next to nothing. Files count as memory does."""
+        self._add(name, 0.0 if self.cached else given.elements * self.facts.overheads.element)
 
     def _map(self, stage: Map, taken: Flow) -> None:
         known, cost = form_of(stage, self.facts), self.facts.overheads
@@ -207,7 +212,8 @@ class Walk:
     def _reader(self, stage: Interleave, taken: Flow, given: Flow) -> None:
         cost, known = self.facts.overheads, self.facts.stage(self.plan.source.kind) or StageFacts()
         wait = taken.elements * _stream_wait(known)
-        work = taken.elements * (known.cpu_s + cost.element) + self._inside(stage, taken)
+        inner = self._inside(stage, taken)
+        work, wait = taken.elements * (known.cpu_s + cost.element) + inner.cpu, wait + inner.wait
         if stage.num_parallel_calls is None:
             self._add(stage.name, work + given.elements * cost.element, wait)
             return
@@ -218,23 +224,25 @@ class Walk:
     def _inner_datasets(self, stage: Stage, known: FunctionFacts, taken: Flow, given: Flow) -> None:
         cost, calls = self.facts.overheads, taken.rows_in_all
         made = Flow(calls * known.kept, 1.0, known.bytes_out)
-        work = calls * known.cpu_s + made.elements * cost.element + self._inside(stage, made)
+        inner = self._inside(stage, made)
+        work, wait = calls * known.cpu_s + made.elements * cost.element + inner.cpu, calls * known.wait_s + inner.wait
         self.python += calls * known.cpu_s if known.python else 0.0
         if isinstance(stage, Interleave) and stage.num_parallel_calls is not None:
             self._hand_over()
             streams = self._calls(stage.num_parallel_calls, stage.cycle_length)
-            self._parallel(stage.name, work, calls * known.wait_s, streams)
+            self._parallel(stage.name, work, wait, streams)
             self._add(stage.name, given.elements * cost.interleave)
         else:
-            self._add(stage.name, work, calls * known.wait_s)
+            self._add(stage.name, work, wait)
 
-    def _inside(self, stage: Stage, taken: Flow) -> float:
-        """Core-seconds of the stages inside another one."""
+    def _inside(self, stage: Stage, taken: Flow) -> Walk:
+        """A walk through the stages inside another one. Their Python takes its turns with all other."""
         ends = inside(stage, taken, self.facts)
         inner = Walk(self.plan, self.facts, False, self.tunes)
         for step, before, given in zip(inner_stages(stage), ends, ends[1:], strict=False):
             inner._stage(step, before, given)
-        return inner.cpu
+        self.python += inner.python
+        return inner
 
     def _batch(self, stage: Batching, taken: Flow, given: Flow) -> None:
         cost = self.facts.overheads
@@ -255,7 +263,7 @@ class Walk:
 
 def _stream_wait(known: StageFacts) -> float:
     """Seconds that one stream waits for the storage for an element: opening its share of the files, and reading."""
-    reading = known.bytes_out / known.stream_bytes_per_s if known.stream_bytes_per_s else known.wait_s
+    reading = known.bytes_out / known.stream_bytes_per_s if known.stream_bytes_per_s else 0.0
     opening = known.open_s * known.files / known.elements if known.elements else 0.0
     return reading + opening
 
@@ -274,8 +282,8 @@ def tunes_itself(plan: Plan) -> bool:
 
 def has_prefetch(plan: Plan) -> bool:
     """Whether the next element is made while the consumer works on the last one."""
-    working = [stage for stage in plan.stages if not isinstance(stage, Options)]
-    return bool(working) and isinstance(working[-1], Prefetch | PrefetchToDevice)
+    last = last_working(plan)
+    return last is not None and works_ahead(last)
 
 
 def pool_size(plan: Plan) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import Flow, epoch_counts, flows, inside, source_flow, within
+from pipeline_opt.optimizer.flow import Flow, Steps, epoch_counts, flows, inside, source_flow, within
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import (
     AUTO,
@@ -22,19 +22,27 @@ from pipeline_opt.stages import (
 )
 
 PLACE_BYTES = 24
-"""What a shuffle sets aside for each place of its buffer, and an element of a cache costs beside its bytes, at the least."""
+"""What a shuffle sets aside for each place of its buffer (CONTRIBUTING.md); assumed of an element of a cache, too."""
 NAME_BYTES = 256
-"""A file's name."""
+"""A file's name; assumed."""
+RESULTS = 2
+"""Results that wait for each call of a parallel map; assumed: those of the calls under way, and as many that are done."""
 
 
-def held_bytes(plan: Plan, facts: Facts) -> float:
-    """Bytes that caches, shuffles, prefetches and parallel stages hold at their fullest; infinity for a cache of unknown size."""
+def held_bytes(plan: Plan, facts: Facts, steps: Steps | None = None) -> float:
+    """Bytes that caches, shuffles, prefetches and parallel stages hold at their fullest; infinity for a cache of unknown size.
+
+    Args:
+        plan: The plan.
+        facts: What is known.
+        steps: The plan's flows, if they were found out before.
+    """
     held = 0.0
     if isinstance(plan.source, Combination):
         held = sum(held_bytes(part, within(facts, number)) for number, part in enumerate(plan.source.plans))
-    steps = flows(plan, facts)
+    steps = flows(plan, facts) if steps is None else steps
     buffers = any(isinstance(stage, Cache | Shuffle) for stage, _, _ in steps)
-    counts = epoch_counts(plan, facts) if buffers else None
+    counts = epoch_counts(plan, facts, steps=steps) if buffers else None
     reader, known = plan.reader, facts.stage(plan.source.kind)
     for at, (stage, taken, given) in enumerate(steps):
         if reader is not None and stage is not reader:
@@ -65,7 +73,7 @@ def _held(stage: Stage, taken: Flow, given: Flow, count: float, facts: Facts) ->
         case Prefetch(buffer_size=size):
             return (math.ceil(facts.cores) if size == AUTO else size) * taken.bytes
         case Map(num_parallel_calls=int() as calls):
-            return 2 * _calls(calls, facts) * given.bytes
+            return RESULTS * _calls(calls, facts) * given.bytes
         case Batch(num_parallel_calls=int() as calls):
             return _calls(calls, facts) * given.bytes
         case Interleave():

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import epoch_counts, flows, repetitions, source_flow
+from pipeline_opt.optimizer.flow import Steps, epoch_counts, flows, repetitions, source_flow
 from pipeline_opt.optimizer.loads import Load, Walk, has_prefetch, tunes_itself
 from pipeline_opt.optimizer.memory import held_bytes
 from pipeline_opt.plan import Combination, Plan
@@ -52,19 +52,20 @@ class Prediction:
 
 def predict(plan: Plan, facts: Facts) -> Prediction:
     """Predict what a plan does."""
-    walk = Walk(plan, facts, cached=False)
+    steps = flows(plan, facts)
+    walk = Walk(plan, facts, cached=False, steps=steps)
     first = walk.run()
     slowest = _slowest(first)
-    later = _slowest(Walk(plan, facts, cached=True).run()) if has_cache(plan) else slowest
+    later = _slowest(Walk(plan, facts, cached=True, steps=steps).run()) if has_cache(plan) else slowest
     filling, passes = _passes(plan, facts)
     return Prediction(
         1.0 / max(slowest.seconds, 1e-12),
         1.0 / max(later.seconds, 1e-12),
         slowest.name,
         tuple(first),
-        held_bytes(plan, facts),
+        held_bytes(plan, facts, steps),
         filling * slowest.seconds + (passes - filling) * later.seconds,
-        _first_batch(plan, facts, walk, first),
+        _first_batch(plan, facts, steps, walk, first),
     )
 
 
@@ -86,9 +87,9 @@ def _passes(plan: Plan, facts: Facts) -> tuple[int, int]:
     return min(max(repetitions(stages[:before]), 1), in_all), in_all
 
 
-def _first_batch(plan: Plan, facts: Facts, walk: Walk, loads: Iterable[Load]) -> float:
+def _first_batch(plan: Plan, facts: Facts, steps: Steps, walk: Walk, loads: Iterable[Load]) -> float:
     """Seconds to the first element: a file is opened, every shuffle waits for its buffer, and then one element is made."""
-    steps, counts = flows(plan, facts), epoch_counts(plan, facts)
+    counts = epoch_counts(plan, facts, steps=steps)
     known = facts.stage(plan.source.kind)
     seconds = known.open_s if known is not None else 0.0
     for at, (stage, taken, _) in enumerate(steps):

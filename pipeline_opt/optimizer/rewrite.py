@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.plan import Plan
-from pipeline_opt.stages import OpaqueStage, Options, Repeat, Shuffle, Stage
+from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.stages import OpaqueStage, Options, Prefetch, PrefetchToDevice, Repeat, Shuffle, Stage
 
-PRESERVES: Final = ("exact", "rounding", "set", "consent")
-"""What a change keeps, from the most to the least: every bit; floating-point results but for rounding; the same rows in an epoch;
-nothing that was not consented to."""
+PRESERVES: Final = ("exact", "rounding", "set")
+"""What a change keeps, from the most to the least: every bit; results but for rounding; the same rows in an epoch."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,38 @@ def neighbours(plan: Plan) -> Iterator[tuple[int, Stage, Stage]]:
             yield at, first, second
 
 
+def said_of_order(plan: Plan, facts: Facts) -> bool | None:
+    """What options say of the order: whether elements keep it; None where none says anything.
+
+    TensorFlow takes all options of a pipeline together, wherever they stand: the last ones that say something count.
+    """
+    return _said(plan) if facts.ordered is None else facts.ordered
+
+
+def _said(plan: Plan) -> bool | None:
+    parts = plan.source.plans if isinstance(plan.source, Combination) else ()
+    said = [*map(_said, parts), *(stage.deterministic for stage in plan.stages if isinstance(stage, Options))]
+    return next((value for value in reversed(said) if value is not None), None)
+
+
 def is_deterministic(plan: Plan, facts: Facts) -> bool:
-    """Whether the options of a plan, or else of the one around it, let elements come in their order."""
-    said = [stage.deterministic for stage in plan.stages if isinstance(stage, Options)]
-    return next((value for value in reversed(said) if value is not None), facts.ordered)
+    """Whether options let elements come in their order, as they do where they say nothing."""
+    return said_of_order(plan, facts) is not False
 
 
 def in_order(plan: Plan, facts: Facts) -> bool | None:
     """The `deterministic` of a stage that is to keep the order: said only where options say otherwise."""
     return None if is_deterministic(plan, facts) else True
+
+
+def works_ahead(stage: Stage) -> bool:
+    """Whether a stage makes its next element before it is asked for it; a prefetch of nothing only passes elements on."""
+    return isinstance(stage, PrefetchToDevice) or (isinstance(stage, Prefetch) and stage.buffer_size != 0)
+
+
+def last_working(plan: Plan) -> Stage | None:
+    """The last stage of a plan that is no options; None where there is none."""
+    return next((stage for stage in reversed(plan.stages) if not isinstance(stage, Options)), None)
 
 
 def with_options(plan: Plan, **told: object) -> Plan:
@@ -110,7 +134,10 @@ def _fused(plan: Plan) -> set[str]:
     return {
         first.name
         for first, second in pairwise(stage for stage in plan.stages if not isinstance(stage, Options))
-        if isinstance(first, Shuffle) and isinstance(second, Repeat) and first.seed is not None
+        if isinstance(first, Shuffle)
+        and isinstance(second, Repeat)
+        and first.seed is not None
+        and first.buffer_size > 1
     }
 
 
@@ -118,11 +145,56 @@ OTHER_DRAWS: Final = "a seeded shuffle draws another order with a repeat right b
 """Why a stage may neither come nor go between the two."""
 
 
+PASSING_ERRORS: Final = frozenset(
+    {
+        "assert_cardinality",
+        "assert_next",
+        "assert_prev",
+        "batch",
+        "bucket_by_sequence_length",
+        "cache",
+        "concatenate",
+        "dense_to_sparse_batch",
+        "filter",
+        "flat_map",
+        "group_by_reducer",
+        "interleave",
+        "legacy_parallel_interleave",
+        "map",
+        "padded_batch",
+        "parse_example",
+        "prefetch",
+        "rebatch",
+        "repeat",
+        "sample",
+        "sampling",
+        "scan",
+        "shard",
+        "shuffle",
+        "skip",
+        "sliding_window",
+        "snapshot",
+        "structure",
+        "take",
+        "take_while",
+        "unbatch",
+        "unique",
+        "window",
+        "zip",
+    }
+)
+"""Ops of tf.data behind which an error still ends the pipeline, by the names that plans read from datasets have for them."""
+
+
 def swallows_errors(plan: Plan, at: int, facts: Facts) -> str:
-    """The name of a stage behind a place that leaves elements out where a function fails; nothing if there is none."""
-    for stage in plan.stages[at:]:
-        if isinstance(stage, OpaqueStage):
-            label = stage.transformation.label if stage.transformation is not None else ""
-            if "ignore_errors" in (stage.name, label) or stage.name.startswith("ignore_errors"):
-                return stage.name
-    return facts.swallows
+    """The name of a stage behind a place that might leave elements out where a function fails; nothing if there is none."""
+    behind = (stage for stage in plan.stages[at:] if isinstance(stage, OpaqueStage))
+    return next((stage.name for stage in behind if may_swallow(stage.transformation)), facts.swallows)
+
+
+def may_swallow(function: Function | None) -> bool:
+    """Whether a transformation might leave out what fails: a user's code might, most ops of tf.data do not."""
+    call = None if function is None or function.ref else function.call
+    # A user's function may have any name. An op that was read from a dataset is an object that is named after the op.
+    is_code = inspect.isroutine(call) or inspect.isclass(call)
+    return is_code or getattr(call, "__name__", "") not in PASSING_ERRORS

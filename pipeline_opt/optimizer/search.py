@@ -20,13 +20,13 @@ from pipeline_opt.stages import Stage, inner_stages
 from pipeline_opt.text.explain import Line
 
 WIDTH: Final = 16
-"""Plans that are expanded in each round."""
+"""Plans that are expanded in each round; assumed, as are the numbers below."""
 FINISHED: Final = 8
 """Plans to which the rules that look at a pipeline as a whole are applied."""
 PATIENCE: Final = 4
 """Rounds without a better plan after which the search ends."""
 DETOUR: Final = 1.5
-"""How much slower than the plan given one may be that is expanded all the same, as what it makes possible may be faster."""
+"""How much slower than the plan given one may be that is expanded all the same, as what it leads to may be faster."""
 ROUNDS: Final = 40
 """Rewrites in a row at the most."""
 
@@ -82,12 +82,10 @@ class Search:
     Args:
         found: Every plan that was reached, the fastest by prediction first; the given one is among them.
         declined: Where a rule could not be applied to the plan given or one on the way, and why, once each.
-        looked_at: How many plans were looked at.
     """
 
     found: tuple[Found, ...]
     declined: tuple[tuple[str, Declined], ...]
-    looked_at: int
 
 
 def search(
@@ -136,9 +134,10 @@ class _Searcher:
         early = [rule for rule in self.rules if not rule.whole]
         self._follow([start], early, WIDTH)
         best = sorted((found for found in self.seen.values() if found), key=_merit)[:FINISHED]
-        self._follow([start, *best], [rule for rule in self.rules if rule.whole], FINISHED)
+        front = [start, *(found for found in best if found is not start)]
+        self._follow(front, [rule for rule in self.rules if rule.whole], FINISHED)
         found = sorted((found for found in self.seen.values() if found), key=_merit)
-        return Search(tuple(found), tuple(self.declined), len(self.seen))
+        return Search(tuple(found), tuple(self.declined))
 
     def _follow(self, front: list[Found], rules: Sequence[Rule], width: int) -> None:
         """Expand plans, and the best of those that they lead to, until nothing gets better."""
@@ -225,9 +224,7 @@ def _reached(place: Found, rule: Rule, rewrite: Rewrite, facts: Facts) -> Found:
 
 
 def _is_allowed(rewrite: Rewrite, facts: Facts) -> bool:
-    if rewrite.preserves == "rounding":
-        return not facts.bits
-    return rewrite.preserves != "consent" or facts.consent
+    return rewrite.preserves != "rounding" or not facts.bits
 
 
 def _is_legal(plan: Plan) -> bool:

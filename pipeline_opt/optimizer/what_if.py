@@ -13,7 +13,7 @@ from pipeline_opt.optimizer.model import Prediction, predict
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import FileSource
 
-MACHINE: Final = ("cores", "memory_bytes", "step_s", "epochs", "disk_bytes_per_s")
+MACHINE: Final = ("cores", "memory_bytes", "step_s", "epochs")
 STORAGE: Final = ("open_s", "stream_bytes_per_s", "total_bytes_per_s")
 
 
@@ -23,8 +23,8 @@ def what_if(plan: Plan, facts: Facts, **changes: float | None) -> Prediction:
     Args:
         plan: The plan, as it is: nothing in it is tuned anew.
         facts: What was measured.
-        **changes: `cores`, `memory_bytes`, `step_s` (seconds of a training step for a batch), `epochs`, `disk_bytes_per_s`; of
-            the storage of every source of files: `open_s` (seconds to the first byte), `stream_bytes_per_s`, `total_bytes_per_s`.
+        **changes: `cores`, `memory_bytes`, `step_s` (seconds of a training step for a batch), `epochs`; of the storage of every
+            source of files: `open_s` (seconds to the first byte), `stream_bytes_per_s`, `total_bytes_per_s`.
 
     Raises:
         UsageError: There is no such number to change, or the plan reads no files whose storage could be another one.

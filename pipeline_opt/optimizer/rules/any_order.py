@@ -31,7 +31,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
 
 
 def _refusal(plan: Plan, at: int, stage: Stage, facts: Facts) -> str:
-    if asks_for_order(stage, plan):
+    if asks_for_order(stage, plan, facts):
         return f"{stage.name} or the options of the pipeline ask for it"
     return holds_order(plan, at + 1, facts)
 

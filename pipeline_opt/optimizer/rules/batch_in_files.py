@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.freedom import asks_for_order, holds_order
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, with_stages
+from pipeline_opt.optimizer.freedom import asks_for_order, gives_one_element, holds_order
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, swallows_errors, with_stages
 from pipeline_opt.plan import Plan, item_names
-from pipeline_opt.sources import Images
 from pipeline_opt.stages import Batch, Interleave, Rebatch
 
 
@@ -31,12 +30,15 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
 
 def _refusal(plan: Plan, at: int, first: Interleave, facts: Facts) -> str:
     """Why records cannot be batched where they are read; nothing if they can."""
-    if isinstance(plan.source, Images) and first.map_func is None:
+    if gives_one_element(plan, first):
         return "a file holds one element"
     if not facts.order_free:
         return "other rows would share a batch, and nobody said that the order is free"
-    if asks_for_order(first, plan):
+    if asks_for_order(first, plan, facts):
         return f"{first.name} or the options of the pipeline ask for the order it has"
+    swallows = swallows_errors(plan, at + 2, facts)
+    if swallows:
+        return f"where reading fails, {swallows} leaves out a batch, and other rows would be in it"
     return holds_order(plan, at, facts)
 
 

@@ -22,6 +22,8 @@ from pipeline_opt.stages import (
     Map,
     OpaqueStage,
     Options,
+    Prefetch,
+    PrefetchToDevice,
     Repeat,
     Shuffle,
     Snapshot,
@@ -89,6 +91,9 @@ def places(plan: Plan, facts: Facts) -> Iterator[Place | Declined]:
         if reason:
             yield Declined(stage.name, f"nothing behind it can be kept: {reason}")
             return
+        if isinstance(stage, Prefetch | PrefetchToDevice | Options):
+            # The place before it keeps the same, and what is kept would be asked for with nothing ready ahead.
+            continue
         if reader is None or at >= plan.stages.index(reader):
             yield from _place(plan, at + 1, facts)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import form_name
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, with_stages
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, swallows_errors, with_stages
 from pipeline_opt.plan import Plan
 from pipeline_opt.stages import Map
 
@@ -29,12 +29,19 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
             before, _, form = name.rpartition("+")
             if form not in IN_PLACE or before != now:
                 continue
-            if found.refused is not None:
-                yield Declined(stage.name, f"{form}: {found.refused}")
+            reason = found.refused if found.refused is not None else _refusal(plan, at, form, facts)
+            if reason is not None:
+                yield Declined(stage.name, f"{form}: {reason}")
                 continue
             other = dataclasses.replace(stage, forms=(*stage.forms, form))
             plan_ = with_stages(plan, at, 1, (other,))
             yield Rewrite(plan_, stage.name, f"{stage.name} {IN_PLACE[form]}", found.preserves, found.evidence)
+
+
+def _refusal(plan: Plan, at: int, form: str, facts: Facts) -> str | None:
+    """Why a form that there is may not be used where the map stands; None if it may."""
+    swallows = swallows_errors(plan, at + 1, facts) if form == "crop_window" else ""
+    return f"{swallows} leaves out damaged images, and the damage may be where nothing is decoded" if swallows else None
 
 
 RULE = Rule("forms", "the same results take less work", _find)

@@ -79,7 +79,8 @@ def _set_map(stage: Map, rows: float, facts: Facts, order: bool | None, tunes: b
     With AUTOTUNE off TensorFlow does not parallelise a sequential map of a pure function by itself any more.
     """
     known = form_of(stage, facts)
-    cheap = known.purity != "unknown" and not known.wait_s and known.cpu_s * rows < facts.overheads.parallel_call
+    measured = facts.looked_at(stage.function) and known.purity != "unknown" and not known.wait_s
+    cheap = measured and known.cpu_s * rows < facts.overheads.parallel_call
     if stage.num_parallel_calls == AUTO:
         alone = cheap and stage.deterministic is not False and order is None
         return dataclasses.replace(stage, num_parallel_calls=None if alone else math.ceil(facts.cores))

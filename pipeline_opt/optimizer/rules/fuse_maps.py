@@ -30,7 +30,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
             function=Function.chain(first.function, second.function),
             num_parallel_calls=_calls(first.num_parallel_calls, second.num_parallel_calls),
             deterministic=False if False in (first.deterministic, second.deterministic) else second.deterministic,
-            random=True if True in (first.random, second.random) else first.random and second.random,
+            random=_random(first.random, second.random),
             batched=first.batched if second.batched is None else second.batched,
         )
         changed, what = with_stages(plan, at, 2, (both,)), f"{first.name} and {second.name} in one call"
@@ -50,6 +50,13 @@ def _refusal(first: Map, second: Map, facts: Facts) -> str:
         if known.seeded:
             return f"{stage.name} draws numbers from a seed, which may follow from where in a function it stands"
     return ""
+
+
+def _random(first: bool | None, second: bool | None) -> bool | None:
+    """What is said of both: random if one of them is, pure only if each of them is said to be."""
+    if first or second:
+        return True
+    return False if first is False and second is False else None
 
 
 def _calls(first: Knob, second: Knob) -> Knob:

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.freedom import asks_for_order, holds_order
+from pipeline_opt.optimizer.freedom import asks_for_order, gives_one_element, holds_order
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, in_order, with_stages
 from pipeline_opt.plan import Plan
-from pipeline_opt.sources import FileSource, Images
+from pipeline_opt.sources import FileSource
 from pipeline_opt.stages import AUTO, Interleave
 
 WIDTHS = (4, 8, 16, 32, 64, 128)
@@ -23,7 +23,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         return
     name = reader.name if reader is not None else source.kind
     at = plan.stages.index(reader) if reader is not None else 0
-    alone = isinstance(source, Images)
+    alone = gives_one_element(plan, reader)
     reason = "" if alone else _refusal(plan, at, reader, facts)
     if reason:
         yield Declined(name, f"more files in turn give elements in another order: {reason}")
@@ -40,7 +40,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
 
 
 def _refusal(plan: Plan, at: int, reader: Interleave | None, facts: Facts) -> str:
-    if reader is not None and asks_for_order(reader, plan):
+    if reader is not None and asks_for_order(reader, plan, facts):
         return f"{reader.name} or the options of the pipeline ask for the one it has"
     return holds_order(plan, at, facts)
 

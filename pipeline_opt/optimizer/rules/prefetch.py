@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, last_working, works_ahead
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import Options, Prefetch, PrefetchToDevice
+from pipeline_opt.stages import Prefetch, PrefetchToDevice
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
-    working = [stage for stage in plan.stages if not isinstance(stage, Options)]
-    last = working[-1] if working else None
+    last = last_working(plan)
     if isinstance(last, PrefetchToDevice):
         yield Declined(last.name, "it makes the next element already, and nothing may follow it")
-    elif not isinstance(last, Prefetch):
+    elif last is None or not works_ahead(last):
         name = plan.source.kind if last is None else last.name
         yield Rewrite(plan.append(Prefetch()), name, "prefetch at the end")
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.freedom import order_is_free
+from pipeline_opt.optimizer.freedom import gives_one_element, order_is_free
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, in_order, is_deterministic, with_stages
 from pipeline_opt.plan import Plan, with_inner
-from pipeline_opt.sources import Images
 from pipeline_opt.stages import AUTO, FUNCTION_FIELDS, Interleave, Stage
 
 _OWN_CYCLE = "with cycle_length AUTO TensorFlow takes other numbers of inputs in turn on one thread and on several"
@@ -47,7 +46,7 @@ def _parallel(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
 
 def _preserves(plan: Plan, at: int, stage: Interleave, facts: Facts) -> str | None:
     """What is kept if the stage runs on another number of threads; None if the order is not, and may not change."""
-    if stage.cycle_length != AUTO or (stage.map_func is None and isinstance(plan.source, Images)):
+    if stage.cycle_length != AUTO or gives_one_element(plan, stage):
         return "exact"
     return "set" if order_is_free(plan, at, facts) else None
 

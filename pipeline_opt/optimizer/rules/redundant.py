@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.rewrite import OTHER_DRAWS, Declined, Rewrite, Rule, keeps_draws, neighbours, with_stages
+from pipeline_opt.optimizer.rewrite import (
+    OTHER_DRAWS,
+    Declined,
+    Rewrite,
+    Rule,
+    keeps_draws,
+    neighbours,
+    swallows_errors,
+    with_stages,
+)
 from pipeline_opt.plan import Plan
 from pipeline_opt.stages import AUTO, Batch, Cache, Prefetch, Repeat, Shard, Shuffle, Skip, Stage, Unbatch
 
@@ -21,10 +30,17 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         elif isinstance(first, Cache) and isinstance(second, Cache) and not first.filename + second.filename:
             yield _without(plan, at + 1, 1, second, f"no {second.name}: {first.name} keeps the same")
         elif isinstance(first, Batch) and isinstance(second, Unbatch):
-            if first.drop_remainder:
-                yield Declined(first.name, f"{first.name} and {second.name} drop the last rows")
-            else:
-                yield _without(plan, at, 2, first, f"neither {first.name} nor {second.name}")
+            yield _unbatched(plan, at, first, second, facts)
+
+
+def _unbatched(plan: Plan, at: int, first: Batch, second: Unbatch, facts: Facts) -> Rewrite | Declined:
+    """The plan without a batch that is taken apart again."""
+    if first.drop_remainder:
+        return Declined(first.name, f"{first.name} and {second.name} drop the last rows")
+    swallows = swallows_errors(plan, at + 2, facts)
+    if swallows:
+        return Declined(first.name, f"where an element fails, {swallows} leaves out its whole batch, not it alone")
+    return _without(plan, at, 2, first, f"neither {first.name} nor {second.name}")
 
 
 def _does_nothing(stage: Stage) -> bool:

@@ -16,6 +16,9 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, (stage, taken, _) in enumerate(flows(plan, facts)):
         if not isinstance(stage, Map) or stage.num_parallel_calls is None:
             continue
+        if not facts.looked_at(stage.function):
+            yield Declined(stage.name, "what its function costs is not known")
+            continue
         known = form_of(stage, facts)
         if known.wait_s:
             yield Declined(stage.name, "its calls wait for storage, and on one thread nothing else is done meanwhile")
