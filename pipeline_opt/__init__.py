@@ -10,7 +10,7 @@ Importing this does not import TensorFlow.
 """
 
 from pipeline_opt.access import Access
-from pipeline_opt.api import benchmark, load, optimize, probe, profile, profiling
+from pipeline_opt.api import benchmark, lint, load, optimize, probe, profile, profiling
 from pipeline_opt.errors import (
     CacheError,
     ConfigError,
@@ -67,6 +67,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "emulate",
+    "lint",
     "load",
     "optimize",
     "probe",

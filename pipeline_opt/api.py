@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
 from pipeline_opt import runfile
 from pipeline_opt.benchmark import benchmark as benchmark_plans
 from pipeline_opt.benchmark import variants
-from pipeline_opt.clock import SystemClock
-from pipeline_opt.errors import PipelineOptError
+from pipeline_opt.clock import Clock, SystemClock
+from pipeline_opt.errors import PipelineOptError, UsageError
 from pipeline_opt.machine import machine
 from pipeline_opt.optimized import Optimized
 from pipeline_opt.pipeline import Pipeline
@@ -22,7 +23,10 @@ from pipeline_opt.profiler.profile import Profiling as RecordProfiling
 from pipeline_opt.profiler.profile import profile as profile_record
 from pipeline_opt.run import Run
 from pipeline_opt.storage.probe.measure import probe as probe_profile
-from pipeline_opt.tuner.optimize import Wishes, tune
+from pipeline_opt.tuner.lint import Lint
+from pipeline_opt.tuner.lint import lint as lint_plan
+from pipeline_opt.tuner.optimize import tune
+from pipeline_opt.tuner.wishes import Wishes
 
 
 def profile(pipeline: Any, consumer: Any = None, **arguments: Unpack[ProfileArguments]) -> Run:
@@ -105,21 +109,52 @@ def optimize(pipeline: Any, **arguments: Any) -> Optimized:
 
     Args:
         pipeline: A `Pipeline`, or any `tf.data.Dataset`.
-        **arguments: `budget_s`, `memory_bytes`, `epochs`, `step_s`, `bits`, `order_free`, `consent`, `seed`; see
-            `pipeline_opt.tuner.optimize.Wishes`; and `clock`, `on_progress`.
+        **arguments: `budget_s`, `memory_bytes`, `epochs`, `step_s`, `bits`, `order_free`, `seed`; see
+            `pipeline_opt.tuner.wishes.Wishes`; and `clock`, `on_progress`.
 
     Returns:
         The faster pipeline, or the better of the given one and plain AUTOTUNE where none was shown to be faster.
 
     Raises:
-        UsageError: An argument is out of range.
+        UsageError: An argument is out of range, or has an unknown name.
         PlanError, SourceError: The pipeline cannot be built.
     """
-    clock, tell = (
-        arguments.pop("clock", None) or SystemClock(),
-        arguments.pop("on_progress", lambda seconds, what: None),
-    )
-    return Optimized(tune(pipeline, Wishes(**arguments), machine(), clock, tell))
+    wishes, clock, tell = _asked("optimize", arguments)
+    return Optimized(tune(pipeline, wishes, machine(), clock, tell))
+
+
+def lint(pipeline: Any, **arguments: Any) -> Lint:
+    """Look for what slows a pipeline down or does harm, and measure what each of them costs on this machine.
+
+        print(po.lint(dataset))
+
+    Args:
+        pipeline: A `Pipeline`, or any `tf.data.Dataset`; it is not changed.
+        **arguments: As those of `optimize`.
+
+    Raises:
+        UsageError: An argument is out of range, or has an unknown name.
+        PlanError, SourceError: The pipeline cannot be built.
+    """
+    wishes, clock, tell = _asked("lint", arguments)
+    return lint_plan(pipeline, wishes, machine(), clock, tell)
+
+
+def _asked(call: str, arguments: dict[str, Any]) -> tuple[Wishes, Clock, Callable[[float, str], object]]:
+    """What is asked, a clock, and what is told of progress.
+
+    Raises:
+        UsageError: An argument is out of range, or has an unknown name.
+    """
+    clock, tell = arguments.pop("clock", None) or SystemClock(), arguments.pop("on_progress", None) or _silent
+    valid = [field.name for field in dataclasses.fields(Wishes)]
+    if unknown := sorted(set(arguments) - set(valid)):
+        raise UsageError(f"{call} does not know {', '.join(unknown)}; valid: {', '.join(valid)}, clock, on_progress")
+    return Wishes(**arguments), clock, tell
+
+
+def _silent(seconds: float, what: str) -> None:
+    """Told of progress, shows none."""
 
 
 def load(path: str | os.PathLike[str]) -> Run | Pipeline:

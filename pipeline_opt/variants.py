@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable
 
 from pipeline_opt.errors import UsageError
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Plan, with_inner
 from pipeline_opt.sources import OpaqueDataset, Source
 from pipeline_opt.stages import (
     AUTO,
     Batch,
     Cache,
+    FlatMap,
     Interleave,
     Map,
     Options,
@@ -53,8 +54,24 @@ def autotune(plan: Plan) -> Plan:
 
 def with_own_files(plan: Plan, name: str) -> Plan:
     """The plan with caches and snapshots of its own on disk, in files named after `name`: plans that are compared share none."""
-    stages = [_with_path(stage, lambda path: f"{path}.{name}") for stage in plan.stages]
+    stages = [_with_path(stage, lambda of: f"{_path_of(of)}.{name}") for stage in plan.stages]
     return dataclasses.replace(plan, source=_each(plan.source, lambda p: with_own_files(p, name)), stages=tuple(stages))
+
+
+def with_files_at(plan: Plan, prefix: str) -> Plan:
+    """The plan with its caches and snapshots elsewhere, in files whose paths begin with `prefix`: a folder that is there, say."""
+    source = plan.source
+    if isinstance(source, Combination):
+        parts = tuple(with_files_at(part, f"{prefix}{number}-") for number, part in enumerate(source.plans))
+        source = dataclasses.replace(source, plans=parts)
+    stages = [_with_path(stage, lambda of: f"{prefix}{of.name}") for stage in plan.stages]
+    return dataclasses.replace(plan, source=source, stages=tuple(stages))
+
+
+def writes_files(plan: Plan) -> bool:
+    """Whether a stage of the plan, or of one inside it, writes to disk."""
+    inside = plan.source.plans if isinstance(plan.source, Combination) else ()
+    return any(_path_of(stage) for stage in with_inner(plan.stages)) or any(map(writes_files, inside))
 
 
 def without_files(plan: Plan) -> Plan:
@@ -67,11 +84,13 @@ def _path_of(stage: Stage) -> str:
     return stage.filename if isinstance(stage, Cache) else stage.path if isinstance(stage, Snapshot) else ""
 
 
-def _with_path(stage: Stage, change: Callable[[str], str]) -> Stage:
+def _with_path(stage: Stage, change: Callable[[Stage], str]) -> Stage:
+    if isinstance(stage, Interleave | FlatMap) and stage.inner:
+        return dataclasses.replace(stage, inner=tuple(_with_path(inner, change) for inner in stage.inner))
     if isinstance(stage, Cache) and stage.filename:
-        return dataclasses.replace(stage, filename=change(stage.filename))
+        return dataclasses.replace(stage, filename=change(stage))
     if isinstance(stage, Snapshot):
-        return dataclasses.replace(stage, path=change(stage.path))
+        return dataclasses.replace(stage, path=change(stage))
     return stage
 
 

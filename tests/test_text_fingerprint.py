@@ -14,8 +14,8 @@ import pytest
 
 from pipeline_opt.functions import Function
 from pipeline_opt.plan import Plan, Zip
-from pipeline_opt.sources import OpaqueDataset, Tensors, TextLines
-from pipeline_opt.stages import Cache, Map, Shuffle, Stage
+from pipeline_opt.sources import OpaqueDataset, Tensors, TextLines, TFRecords
+from pipeline_opt.stages import Batch, Cache, FlatMap, Interleave, Map, Options, Prefetch, Shuffle, Stage
 from pipeline_opt.text import fingerprint
 
 FACTOR = 3
@@ -50,6 +50,13 @@ def test_it_has_sixteen_hexadecimal_digits() -> None:
     digits = fingerprint(text())
     assert len(digits) == 16
     int(digits, 16)
+
+
+def test_plans_that_could_be_made_before_have_the_fingerprint_that_they_had() -> None:
+    stages = (Interleave(cycle_length=4), Map(function=Function("package:parse")), Cache(), Shuffle(buffer_size=9))
+    rest = (Batch(batch_size=8), Options(deterministic=False), Prefetch())
+    assert fingerprint(Plan(TFRecords(paths=("a",)), (*stages, *rest))) == "82f3f79175b3e820"
+    assert fingerprint(text(FlatMap(map_func=Function("m:f")))) == "991612d637d79664"
 
 
 def test_it_is_the_same_in_another_process_with_another_hash_seed() -> None:

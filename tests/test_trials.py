@@ -439,7 +439,7 @@ def test_what_is_not_surely_faster_is_not_returned() -> None:
     assert decision.over_given is not None
     assert decision.over_given.value == pytest.approx(10 / 9)
     assert decision.sentence.startswith(
-        "autotune is returned unchanged: ours was not shown to be faster than autotune: 1.02x ["
+        "autotune is returned, with no other change: ours was not shown to be faster than autotune: 1.02x ["
     )
 
 

@@ -37,11 +37,13 @@ def numbers(*stages: Any) -> Plan:
 def test_two_plans_stand_side_by_side_and_what_differs_is_marked() -> None:
     before = records(Map(function=PARSE), Batch(batch_size=2))
     after = records(Batch(batch_size=2), Map(function=PARSE, forms=("batched",)))
-    rows = side_by_side(before, after, width=40).splitlines()
+    rows = side_by_side(before, after, width=90).splitlines()
     assert rows[0].split() == ["before", "after"]
     assert rows[1].startswith("  tfrecords")
     assert sum(row.startswith("*") for row in rows) == 2
-    assert "forms=['batched']" in side_by_side(before, after, width=90)
+    narrow = side_by_side(before, after, width=40)
+    assert max(map(len, narrow.splitlines())) <= 84
+    assert all(part in narrow for row in rows[1:] for part in row[2:].split())
 
 
 def test_what_repeats_for_ever_is_gone_through_once_and_shuffles_get_seeds() -> None:

@@ -79,7 +79,6 @@ class _Writer:
             spec = None if value.factory is not None else getattr(value.dataset, "element_spec", None)
             self._all((str(spec), value.factory))
             return
-        # A plan that says nothing of access has the fingerprint that it had before plans could.
         fields = (f.name for f in dataclasses.fields(value) if f.compare and not _is_unsaid(f, getattr(value, f.name)))
         self._all(part for name in fields for part in (name, getattr(value, name)))
 
@@ -119,8 +118,12 @@ class _Writer:
         self._all((function.__code__, function.__defaults__, function.__kwdefaults__, closure, dict(_used(function))))
 
 
+_LATER: Final = ("inner", "forms", "others")
+
+
 def _is_unsaid(field: dataclasses.Field[Any], value: Any) -> bool:
-    return (isinstance(value, Access) and value == DEFAULT) or (field.name == "inner" and not value)
+    """What plans could not say once, and is not said: without it they have the fingerprint that they had then."""
+    return (isinstance(value, Access) and value == DEFAULT) or (field.name in _LATER and not value)
 
 
 def _content(cell: Any) -> Any:

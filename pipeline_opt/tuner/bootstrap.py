@@ -28,6 +28,14 @@ class Interval(NamedTuple):
     rounds: int
     level: float = LEVEL
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+    def to_json(self) -> dict[str, float | None]:
+        """As JSON has it, which knows no infinity."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: value if math.isfinite(value) else None for name, value in ends.items()}
+
 
 def interval(logs: Sequence[float], *, level: float = LEVEL, seed: int = 0) -> Interval:
     """The interval of the ratio whose logarithm was `logs` in each round.

@@ -1,12 +1,20 @@
-"""Which pipeline is returned: never one that was not shown to be faster."""
+"""Which pipeline is returned: a rewritten one only where it was shown to be faster than both that there were."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
 from pipeline_opt.tuner.trials import Contest
+
+GIVEN: Final = "given"
+AUTOTUNE: Final = "autotune"
+"""Names of the two pipelines that there are in any case: as it was given, and with AUTOTUNE on every knob."""
+
+FEWEST: Final = 3
+"""Rounds without which nothing is said to be better than what was given."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,8 @@ def decide(
     contest: Contest,
     candidates: Sequence[str],
     *,
-    given: str = "given",
-    autotune: str = "autotune",
+    given: str = GIVEN,
+    autotune: str = AUTOTUNE,
     level: float = LEVEL,
 ) -> Decision:
     """The fastest candidate that beats both the pipeline given and plain AUTOTUNE, or else the better of those two.
@@ -86,7 +94,7 @@ def _unchanged(
     between = contest.ratio(autotune, given)
     better = given if sound == [given] or not sound else autotune if sound == [autotune] else ""
     if not better:
-        better = autotune if between.value > 1 else given
+        better = autotune if between.rounds >= FEWEST and between.value > 1 else given
     best = max(running, key=lambda name: _least(over[name], "value"), default=None)
     if best is None:
         why = "no candidate was left"
@@ -97,7 +105,8 @@ def _unchanged(
         why = f"{best} was not shown to be faster than {base}: {found.value:.2f}x {_range(found)}"
     against = f"; {autotune} is {between.value:.2f}x of {given} {_range(between)}" if between.rounds else ""
     over_given = between if better == autotune and between.rounds else None
-    return Decision(better, False, over_given, None, f"{better} is returned unchanged: {why}{against}")
+    kept = f"{given} is returned unchanged" if better == given else f"{autotune} is returned, with no other change"
+    return Decision(better, False, over_given, None, f"{kept}: {why}{against}")
 
 
 def _range(found: Interval) -> str:

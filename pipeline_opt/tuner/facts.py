@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from pipeline_opt.build import transformations
 from pipeline_opt.build.forms.needed import needed
 from pipeline_opt.build.purities import purities_of
-from pipeline_opt.build.purity import is_seeded, purity_of_graph
+from pipeline_opt.build.purity import calls_python, is_seeded, purity_of_graph
 from pipeline_opt.build.steps import Built, build_steps
 from pipeline_opt.build.traced import traced
 from pipeline_opt.clock import Clock
 from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
-from pipeline_opt.optimizer.facts import Facts, FunctionFacts, Overheads, StageFacts
+from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.rules.early_filter import early_predicate
-from pipeline_opt.plan import Plan
+from pipeline_opt.plan import Plan, with_inner
 from pipeline_opt.sources import FileSource, Source
 from pipeline_opt.stages import (
     BATCHING,
@@ -46,7 +46,7 @@ from pipeline_opt.stages import (
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import FormFinder, traced_by
 from pipeline_opt.tuner.overheads import overheads
-from pipeline_opt.tuner.samples import Samples, cpu_each, cpu_per_input, gathered
+from pipeline_opt.tuner.samples import Samples, Taken, cost_per_input, cpu_each, gathered
 from pipeline_opt.tuner.streams import stream_of
 
 tf = lazy_module("tensorflow")
@@ -55,16 +55,19 @@ _PASSING: Final = (Cache, Shuffle, Repeat, Take, Skip, Shard, Prefetch, Prefetch
 """Stages that leave elements what they are: what comes out of them need not be gathered anew."""
 
 
-def gather_facts(plan: Plan, machine: Machine, clock: Clock, on_progress: Callable[[str], object]) -> Facts:
+def gather_facts(
+    plan: Plan, machine: Machine, clock: Clock, deadline: float, on_progress: Callable[[str], object]
+) -> Facts:
     """Measure what the optimizer has to know of a plan.
 
     Args:
         plan: A plan whose functions are unfolded.
         machine: What the pipeline may use.
         clock: Measures.
+        deadline: When, by the clock, no further form of a function is looked for.
         on_progress: Told the stage that is looked at.
     """
-    gatherer = _Gatherer(plan, clock, overheads(clock), on_progress)
+    gatherer = _Gatherer(plan, clock, overheads(clock), deadline, on_progress)
     gatherer.run()
     return Facts(machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
 
@@ -72,12 +75,16 @@ def gather_facts(plan: Plan, machine: Machine, clock: Clock, on_progress: Callab
 class _Gatherer:
     """Goes through the built stages of a plan, with a few elements of each."""
 
-    def __init__(self, plan: Plan, clock: Clock, cost: Overheads, on_progress: Callable[[str], object]) -> None:
+    def __init__(
+        self, plan: Plan, clock: Clock, cost: Overheads, deadline: float, on_progress: Callable[[str], object]
+    ) -> None:
         steps = build_steps(plan, resolve, on_host=True)
         self._purities = purities_of(steps)
-        inside = {id(inner) for step in steps if isinstance(step.item, Stage) for inner in _all_inside(step.item)}
+        inside = {
+            id(inner) for step in steps if isinstance(step.item, Stage) for inner in with_inner(inner_stages(step.item))
+        }
         self._steps = [step for step in steps if id(step.item) not in inside]
-        self._clock = clock
+        self._clock, self._deadline = clock, deadline
         self._tell = on_progress
         self.cost = cost
         self.functions: dict[Function, FunctionFacts] = {}
@@ -97,28 +104,28 @@ class _Gatherer:
                 return
 
     def _source(self, step: Built, source: Source) -> Samples:
-        dataset = step.after
         if isinstance(source, FileSource):
-            dataset = build_steps(Plan(source), resolve, on_host=True)[-1].after
-        kept = gathered(dataset, self._clock, batched=False)
-        far = isinstance(source, FileSource) and resolve(source).via != "local"
-        each = 0.0 if far or not kept.elements else cpu_each(dataset.repeat(), self._clock)
-        known = StageFacts(cpu_s=each, bytes_out=kept.bytes, elements=_cardinality(dataset))
-        if isinstance(source, FileSource):
-            known = self._files(source, known)
-        self.stages[step.name] = known
+            return self._files(step.name, source)
+        kept = gathered(step.after, self._clock, batched=False)
+        each = cpu_each(step.after.repeat(), self._clock) if kept.elements else 0.0
+        self.stages[step.name] = StageFacts(cpu_s=each, bytes_out=kept.bytes, elements=_cardinality(step.after))
         return kept
 
-    def _files(self, source: FileSource, known: StageFacts) -> StageFacts:
+    def _files(self, name: str, source: FileSource) -> Samples:
         listed = resolve(source)
-        count = int(listed.bytes / max(known.bytes_out, 1.0)) if listed.bytes else None
-        known = dataclasses.replace(known, elements=count, files=len(listed.files))
-        if listed.via == "local":
-            return known
-        stream = stream_of(source, listed, self._clock)
-        return dataclasses.replace(
-            known, cpu_s=stream.cpu_s, open_s=stream.open_s, stream_bytes_per_s=stream.bytes_per_s
-        )
+        dataset = build_steps(Plan(source), lambda _: listed, on_host=True)[-1].after
+        kept = gathered(dataset, self._clock, batched=False)
+        count = int(listed.bytes / max(kept.bytes, 1.0)) if listed.bytes else None
+        known = StageFacts(bytes_out=kept.bytes, elements=count, files=len(listed.files))
+        if listed.via != "local":
+            stream = stream_of(source, listed, self._clock)
+            known = dataclasses.replace(
+                known, cpu_s=stream.cpu_s, open_s=stream.open_s, stream_bytes_per_s=stream.bytes_per_s
+            )
+        elif kept.elements:
+            known = dataclasses.replace(known, cpu_s=cpu_each(dataset.repeat(), self._clock))
+        self.stages[name] = known
+        return kept
 
     def _stage(self, number: int, step: Built, stage: Stage | Source, taken: Samples) -> Samples | None:
         if isinstance(stage, _PASSING):
@@ -134,45 +141,58 @@ class _Gatherer:
         self._note(number, step.name, stage, taken, given)
         return given
 
-    def _each(self, stage: Stage, taken: Samples) -> float:
-        """Core-seconds of a stage for an element that it takes."""
+    def _each(self, stage: Stage, taken: Samples) -> Taken:
+        """What a stage takes for an element that it takes, without what handing it over takes."""
 
         def put(dataset: Any) -> Any:
             return transformations.apply(dataset, _sequential(stage))
 
         base = cpu_each(taken.dataset.repeat(), self._clock)
-        return max(cpu_per_input(put, taken, self._clock) - base, 0.0)
+        found = cost_per_input(put, taken, self._clock)
+        return Taken(max(found.wall_s - base, 0.0), max(found.cpu_s - base, 0.0))
+
+    def _called(self, stage: Stage, taken: Samples) -> tuple[float, float]:
+        """Core-seconds of a function for a row, and seconds in which it waits."""
+        found = self._each(stage, taken)
+        work, wait = max(found.cpu_s - self.cost.call, 0.0), max(found.wall_s - found.cpu_s, 0.0)
+        return work / taken.rows, wait / taken.rows
 
     def _note(self, number: int, name: str, stage: Stage, taken: Samples, given: Samples) -> None:
         match stage:
             case Map():
-                work = max(self._each(stage, taken) - self.cost.call, 0.0) / taken.rows
-                known = self._function(name, work, taken, given.bytes / max(given.rows, 1.0))
-                function = traced_by(self._steps[number], stage)
-                seeded = is_seeded(function.graph_def)
-                finder = FormFinder(function, taken, self._clock, self.cost)
-                forms = {**finder.in_place(work), **finder.parts(work)} if taken.rows == 1 and not stage.forms else {}
-                following = self._following_batch(number)
-                if following is not None and not stage.forms:
-                    forms |= finder.of_batches(following)
-                self.functions[stage.function] = dataclasses.replace(known, forms=forms, seeded=seeded)
+                self.functions[stage.function] = self._map(number, name, stage, taken, given)
             case Filter(predicate=predicate):
                 kept = self._share(stage, taken)
-                work = max(self._each(stage, taken) - self.cost.call, 0.0) / taken.rows
-                self.functions[predicate] = self._function(name, work, taken, taken.bytes, kept)
+                known = self._function(name, *self._called(stage, taken), taken.bytes)
+                self.functions[predicate] = dataclasses.replace(known, kept=kept)
                 self._early(number, stage, kept)
             case FlatMap(map_func=function) | Interleave(map_func=Function() as function):
-                known = self._function(name, self._each(stage, taken) / taken.rows, taken, given.bytes)
+                known = self._function(name, *self._called(stage, taken), given.bytes)
                 self.functions[function] = dataclasses.replace(known, kept=self._multiplied(stage, taken))
             case OpaqueStage() | BucketBySequenceLength():
                 ratio = self._multiplied(stage, taken)
-                cost = self._each(stage, taken) / ratio if ratio else 0.0
-                self.stages[name] = StageFacts(cost, 0.0, given.bytes, ratio, given.rows)
+                cost = self._each(stage, taken).cpu_s / ratio if ratio else 0.0
+                self.stages[name] = StageFacts(cost, given.bytes, ratio, given.rows)
 
-    def _function(self, name: str, work: float, taken: Samples, row_bytes: float, kept: float = 1.0) -> FunctionFacts:
+    def _map(self, number: int, name: str, stage: Map, taken: Samples, given: Samples) -> FunctionFacts:
+        work, wait = self._called(stage, taken)
+        function = traced_by(self._steps[number], stage)
+        known = self._function(name, work, wait, given.bytes / max(given.rows, 1.0))
+        forms: dict[str, FormFacts] = {}
+        if not stage.forms and self._clock.now() < self._deadline:
+            finder = FormFinder(function, taken, self._clock, self.cost)
+            forms |= {**finder.in_place(work), **finder.parts(work)} if taken.rows == 1 else {}
+            following = self._following_batch(number)
+            forms |= {} if following is None else finder.of_batches(following)
+        seeded, python = is_seeded(function.graph_def), calls_python(function.graph_def)
+        return dataclasses.replace(known, forms=forms, seeded=seeded, python=python)
+
+    def _function(self, name: str, work: float, wait: float, row_bytes: float) -> FunctionFacts:
+        """What is known of a function. It waits where it reads files; else what passes beside its work is noise."""
         purity = self._purities[name]
+        waits = wait if "it reads files" in purity.evidence else 0.0
         python = "calls Python" in purity.evidence
-        return FunctionFacts(purity.kind, purity.evidence, work, 0.0, row_bytes, kept, python, seen=taken.rows)
+        return FunctionFacts(purity.kind, purity.evidence, work, waits, row_bytes, python=python)
 
     def _share(self, stage: Filter, taken: Samples) -> float:
         kept = transformations.apply(taken.dataset, stage)
@@ -193,14 +213,10 @@ class _Gatherer:
             early, taken = early_predicate(item.function, early), self._taken[before]
             alone = needed(traced(early, taken.dataset.element_spec))
             purity = purity_of_graph(alone, alone.concrete.graph)
-            work = self._filtering(stage, early, taken) if purity.kind == "pure" else 0.0
+            work = self._called(dataclasses.replace(stage, predicate=early), taken)[0] if purity.kind == "pure" else 0.0
             self.functions[early] = FunctionFacts(purity.kind, purity.evidence, work, 0.0, taken.bytes, kept)
             if purity.kind != "pure":
                 return
-
-    def _filtering(self, stage: Filter, predicate: Function, taken: Samples) -> float:
-        asked = dataclasses.replace(stage, predicate=predicate)
-        return max(self._each(asked, taken) - self.cost.call, 0.0) / taken.rows
 
     def _following_batch(self, number: int) -> Stage | None:
         """The stage that batches what a stage makes, if one does."""
@@ -210,13 +226,6 @@ class _Gatherer:
             if isinstance(step.item, Source | FlatMap | Interleave | OpaqueStage):
                 return None
         return None
-
-
-def _all_inside(stage: Stage) -> Iterator[Stage]:
-    """The stages inside a stage, which run where it opens its inputs."""
-    for inner in inner_stages(stage):
-        yield inner
-        yield from _all_inside(inner)
 
 
 def _sequential(stage: Stage) -> Stage:

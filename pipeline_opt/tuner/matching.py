@@ -42,13 +42,22 @@ class Rows:
             (c.place for c in components if c.is_float and batched and (c.form != "dense" or c.place in padding)), None
         )
         if odd is not None:
-            raise UsageError(f"component {odd}: floats of ragged, sparse or padded rows are compared in order only")
+            raise UsageError(
+                f"component {odd or 'the element'}: floats of ragged, sparse or padded rows are compared in order only"
+            )
         for row, key in enumerate(keys):
-            parts = [np.asarray(values[row] if batched else values, np.float64).reshape(-1) for values in own]
+            parts = [_real(values[row] if batched else values) for values in own]
             joined = np.concatenate(parts) if parts else np.zeros(0)
             self.floats[key.tobytes()].append(joined)
             self.nbytes += joined.nbytes
         self.count += len(keys)
+
+
+def _real(values: Any) -> Array:
+    """The values in one line; a complex one as two."""
+    array = np.asarray(values)
+    wide: Any = np.complex128 if array.dtype.kind == "c" else np.float64
+    return array.astype(wide).reshape(-1).view(np.float64)
 
 
 def _blank(component: Component, padding: Mapping[str, Any]) -> Component:

@@ -53,7 +53,6 @@ class Equality:
         elements: Elements of the original that were compared.
         whole: Whether that was all of them.
         ordered: Whether they were compared in order; otherwise as a multiset of rows.
-        types_equal: Whether the `element_spec` is as precise and the same.
         errors: The largest differences of floats that are within the bound.
         difference: The first difference, where there is one.
         fresh: What two epochs have in common, where it was asked for.
@@ -64,7 +63,6 @@ class Equality:
     elements: int = 0
     whole: bool = False
     ordered: bool = True
-    types_equal: bool = True
     errors: Errors = NO_ERRORS
     difference: Difference | None = None
     fresh: Freshness | None = None
@@ -134,16 +132,21 @@ def compare(
     job = _Job(preserves, allowed, batched, tuple(mask), padding or {}, leftover, limits.part(0.5) if fresh else limits)
     types = _types(original.element_spec, rewritten.element_spec)
     if types is not None:
-        return Equality(False, ordered=bool(ordered), types_equal=False, difference=types)
+        return Equality(False, ordered=bool(ordered), difference=types)
     found = _compared(original, rewritten, ordered, job)
     if mask:
-        found = replace(
-            found, notes=(*found.notes, f"{len(job.mask)} random components compared by dtype and shape only")
-        )
+        found = replace(found, notes=(*found.notes, _masked(original, job)))
     if not fresh or not found.same:
         return found
     seen = freshness(original, rewritten, mask=job.mask, batched=batched, padding=job.padding, limits=limits)
     return _with_freshness(found, seen)
+
+
+def _masked(original: Any, job: _Job) -> str:
+    """What of a dataset was compared by dtype and shape only; that may be all of it."""
+    count = len(set(job.mask))
+    every = "; nothing else is there" if count == len(tf.nest.flatten(original.element_spec)) else ""
+    return f"{count} random components compared by dtype and shape only{every}"
 
 
 def _types(original: Any, rewritten: Any) -> Difference | None:
@@ -158,6 +161,14 @@ def _types(original: Any, rewritten: Any) -> Difference | None:
 
 
 def _compared(original: Any, rewritten: Any, ordered: bool | None, job: _Job) -> Equality:
+    """As `_of_epoch`; what cannot be compared is not known."""
+    try:
+        return _of_epoch(original, rewritten, ordered, job)
+    except UsageError as error:
+        return Equality(False, ordered=False, notes=(str(error),))
+
+
+def _of_epoch(original: Any, rewritten: Any, ordered: bool | None, job: _Job) -> Equality:
     if job.preserves == "set" or ordered is False:
         return _as_sets(original, rewritten, job)
     found = _in_order(original, rewritten, replace(job, limits=job.limits if ordered else job.limits.part(0.5)))
@@ -172,12 +183,9 @@ def _compared(original: Any, rewritten: Any, ordered: bool | None, job: _Job) ->
 
 def _as_sets(original: Any, rewritten: Any, job: _Job) -> Equality:
     """Both as multisets of rows; a difference counts only if the original does not differ from itself as much."""
-    try:
-        found = _as_rows(original, rewritten, replace(job, limits=job.limits.part(0.7)))
-        if found.difference is None or _as_rows(original, original, job).difference is None:
-            return found
-    except UsageError as error:
-        return Equality(False, ordered=False, notes=(str(error),))
+    found = _as_rows(original, rewritten, replace(job, limits=job.limits.part(0.7)))
+    if found.difference is None or _as_rows(original, original, job).difference is None:
+        return found
     return replace(
         found, difference=None, notes=(*found.notes, f"the original itself has other rows in each epoch: {NAME_THEM}")
     )
@@ -202,9 +210,7 @@ def _in_order(original: Any, rewritten: Any, job: _Job) -> Equality:
         count += 1
     whole = all(side.whole for side in sides)
     notes = _end_notes(sides, count)
-    return Equality(
-        difference is None and (count > 0 or whole), count, whole, True, True, errors, difference, None, notes
-    )
+    return Equality(difference is None and (count > 0 or whole), count, whole, True, errors, difference, None, notes)
 
 
 class _Shapes:

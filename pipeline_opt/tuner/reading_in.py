@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline_opt.build.purities import purities
 from pipeline_opt.build.steps import build_steps
+from pipeline_opt.build.traced import Traced
 from pipeline_opt.functions import Function
 from pipeline_opt.ingest import imported
 from pipeline_opt.names import inner_prefix
@@ -68,7 +69,7 @@ def with_traced(plan: Plan) -> Plan:
     found = {
         step.name: dataclasses.replace(step.item.function, call=traced_by(step, step.item))
         for step in build_steps(plan, resolve, on_host=True)
-        if isinstance(step.item, Map) and not step.item.forms
+        if isinstance(step.item, Map) and not step.item.forms and not isinstance(step.item.function.call, Traced)
     }
     return _with_functions(plan, found, "")
 

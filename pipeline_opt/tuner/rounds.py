@@ -74,6 +74,7 @@ class Schedule:
         epochs: Epochs of a job.
         epoch_examples: Examples of an epoch, where it is known.
         whole: Whether turns are whole epochs in any case.
+        job_epochs: Epochs of the job; a turn may have fewer.
     """
 
     min_rounds: int
@@ -81,6 +82,7 @@ class Schedule:
     epochs: int = 1
     epoch_examples: int | None = None
     whole: bool = False
+    job_epochs: int = 1
 
     def next_round(self, done: int, remaining_s: float, paces: Collection[Pace]) -> Round | None:
         """The next round; None where the rounds or the time are used up.

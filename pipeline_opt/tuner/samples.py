@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.tuner.rows import rows_of
 
 tf = lazy_module("tensorflow")
-structure = lazy_module("tensorflow.python.data.util.structure")
 
 MOST_ELEMENTS: Final = 512
 MOST_BYTES: Final = 96 << 20
@@ -52,18 +52,20 @@ def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEM
         batched: Whether an element is a batch.
         most: Elements at the most.
     """
-    started, sizes, rows = clock.now(), list[int](), list[int]()
-    iterator = iter(_plain(dataset))
-    for element in iterator:
+    kept, started, sizes, rows = dataset.take(most).cache(), clock.now(), list[int](), list[int]()
+    whole = True
+    for element in _plain(kept):
         sizes.append(element_bytes(element))
         rows.append(rows_of(element) if batched else 1)
-        if len(sizes) >= most or sum(sizes) > MOST_BYTES or clock.now() - started > MOST_S:
+        if sum(sizes) > MOST_BYTES or clock.now() - started > MOST_S:
+            whole = False
             break
-    del iterator
     count = len(sizes)
-    kept = dataset.take(count).cache()
-    for _ in _plain(kept.skip(count)):
-        pass
+    if not whole:
+        # A cache that was not filled gives nothing: what fits into the time is read once more.
+        kept = dataset.take(count).cache()
+        for _ in _plain(kept.skip(count)):
+            pass
     return Samples(kept, count, sum(sizes) / max(count, 1), sum(rows) / max(count, 1))
 
 
@@ -78,12 +80,6 @@ def element_bytes(element: Any) -> int:
         elif tensor.dtype not in (tf.variant, tf.resource):
             total += int(tf.size(tensor)) * tensor.dtype.size
     return total
-
-
-def rows_of(element: Any) -> int:
-    """Rows in a batch: the length of its first axis; 1 for what has none, a dataset say."""
-    shape = getattr(next(iter(tf.nest.flatten(element)), None), "shape", None)
-    return int(shape[0]) if shape is not None and shape.rank else 1
 
 
 class Taken(NamedTuple):
@@ -112,8 +108,8 @@ def cpu_each(dataset: Any, clock: Clock) -> float:
     return min(t.cpu_s for t in [took, *(drained(dataset, count, clock) for _ in range(again))]) / count
 
 
-def cpu_per_input(stage: Callable[[Any], Any], taken: Samples, clock: Clock) -> float:
-    """Core-seconds of a stage, and of handing it its elements, for an element that it takes.
+def cost_per_input(stage: Callable[[Any], Any], taken: Samples, clock: Clock) -> Taken:
+    """What a stage, and handing it its elements, takes for an element that it takes.
 
     For stages that may give fewer elements than they take, or none: asked for a number of elements they might never end.
 
@@ -130,8 +126,9 @@ def cpu_per_input(stage: Callable[[Any], Any], taken: Samples, clock: Clock) -> 
     while last.wall_s < TIMED_S / 2 and passes * taken.elements < MOST_TIMED:
         passes = math.ceil(passes * min(TIMED_S / max(last.wall_s, 1e-6), GROWTH))
         last = took(passes)
-    again = REPEATS if last.wall_s < SLOW_S else 0
-    return min(t.cpu_s for t in [last, *(took(passes) for _ in range(again))]) / (passes * taken.elements)
+    again, count = REPEATS if last.wall_s < SLOW_S else 0, passes * taken.elements
+    runs = [last, *(took(passes) for _ in range(again))]
+    return Taken(min(run.wall_s for run in runs) / count, min(run.cpu_s for run in runs) / count)
 
 
 def drained(dataset: Any, count: int, clock: Clock) -> Taken:

@@ -12,14 +12,21 @@ Measure = Literal["all", "first_epoch", "later_epochs"]
 """Which part of a turn: all that was counted, its first epoch, or the epochs after it (caches are full then)."""
 
 
-def log_ratios(a: Sequence[Turn], b: Sequence[Turn], measure: Measure = "all") -> list[float]:
+def log_ratios(a: Sequence[Turn], b: Sequence[Turn], measure: Measure = "all", job_epochs: int = 1) -> list[float]:
     """The logarithm of the throughput of `a` over that of `b`, for every round that says something of both.
 
     A turn that was cut off for its time did not take the same examples. It is taken to have reached its goal as it was cut
     off: in truth it would have been slower. So such a round counts where even then it is the slower of the two.
+
+    Args:
+        a: The one's turns.
+        b: The other's.
+        measure: Which part of them.
+        job_epochs: Epochs of the job that "all" stands for: where turns are of fewer, those after the first count for the rest.
     """
     others = {turn.round: turn for turn in b}
-    found = ((_log_rate(turn, measure), _log_rate(others[turn.round], measure)) for turn in a if turn.round in others)
+    rates = ((_log_rate(turn, measure, job_epochs), others.get(turn.round)) for turn in a)
+    found = [(own, _log_rate(turn, measure, job_epochs)) for own, turn in rates if turn is not None]
     logs = []
     for own, other in found:
         if own is None or other is None or (own[1] and other[1]):
@@ -30,10 +37,14 @@ def log_ratios(a: Sequence[Turn], b: Sequence[Turn], measure: Measure = "all") -
     return logs
 
 
-def _log_rate(turn: Turn, measure: Measure) -> tuple[float, bool] | None:
+def _log_rate(turn: Turn, measure: Measure, job_epochs: int) -> tuple[float, bool] | None:
     """The logarithm of examples a second, and whether that is only the most that it can be; None where nothing is known."""
     parts = turn.counted if measure == "all" else turn.counted[:1] if measure == "first_epoch" else turn.counted[1:]
-    examples, seconds = sum(part.examples for part in parts), sum(part.seconds for part in parts)
+    stands_for_more = measure == "all" and turn.cut is None and 1 < len(parts) < job_epochs
+    later = (job_epochs - 1) / (len(parts) - 1) if stands_for_more else 1.0
+    weights = [later if number else 1.0 for number in range(len(parts))]
+    examples = sum(weight * part.examples for weight, part in zip(weights, parts, strict=True))
+    seconds = sum(weight * part.seconds for weight, part in zip(weights, parts, strict=True))
     cut = turn.cut is not None and not (measure == "first_epoch" and all(part.ended for part in parts))
     if cut:
         if turn.cut != "time" or turn.goal is None or measure != "all":

@@ -74,6 +74,7 @@ class Contest:
         rounds: Rounds that were begun.
         seed: What the order of turns, and the intervals, are drawn with.
         stopped: Whether it was ended from outside.
+        job_epochs: Epochs of the job, which turns may have fewer of.
     """
 
     candidates: tuple[Candidate, ...]
@@ -81,6 +82,7 @@ class Contest:
     rounds: int
     seed: int
     stopped: bool = False
+    job_epochs: int = 1
 
     def __getitem__(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
@@ -94,7 +96,7 @@ class Contest:
             measure: Of all that was counted, of the first epoch of each turn, or of the epochs after it.
             level: The confidence of the interval.
         """
-        return interval(log_ratios(self[a].turns, self[b].turns, measure), level=level, seed=self.seed)
+        return interval(log_ratios(self[a].turns, self[b].turns, measure, self.job_epochs), level=level, seed=self.seed)
 
     @property
     def dropped(self) -> Mapping[str, Dropped]:
@@ -121,6 +123,7 @@ def contest(
     epochs: int = 1,
     epoch_examples: int | None = None,
     whole: bool = False,
+    job_epochs: int | None = None,
     min_rounds: int = 4,
     max_rounds: int = 12,
     seed: int = 0,
@@ -141,10 +144,11 @@ def contest(
         seconds: The time for all, making the datasets included.
         clock: Where time comes from.
         elements_of: Examples in a batch; candidates may batch differently.
-        epochs: Epochs of the job. With more than one, a turn is that many epochs with empty caches at first.
+        epochs: Epochs of a turn. With more than one, caches are empty at first.
         epoch_examples: Examples of an epoch, where it is known; what is found out by the way need not be.
         whole: Whether turns are whole epochs, however long: where epochs are of few batches, most of which buffers would hold
             between turns.
+        job_epochs: Epochs of the job, where a turn has fewer: its later ones stand for the rest.
         min_rounds: Rounds before anyone drops out for being slow.
         max_rounds: Rounds at the most.
         seed: Draws the orders and resamples the intervals.
@@ -160,7 +164,7 @@ def contest(
     """
     _check(datasets, seconds=seconds, epochs=epochs, min_rounds=min_rounds, max_rounds=max_rounds)
     runners = {name: Runner(make, elements_of, clock, rss, memory_bytes, stop) for name, make in datasets.items()}
-    schedule = Schedule(min_rounds, max_rounds, epochs, epoch_examples, whole)
+    schedule = Schedule(min_rounds, max_rounds, epochs, epoch_examples, whole, job_epochs or epochs)
     running = _Running(runners, schedule, clock, seconds, seed, memory_bytes, on_progress, explain)
     try:
         running.run()
@@ -220,7 +224,7 @@ class _Running:
     def result(self) -> Contest:
         """What was measured until now."""
         everyone = tuple(self._candidates.values())
-        return Contest(everyone, self._elapsed_s, self._rounds, self._seed, self._stopped)
+        return Contest(everyone, self._elapsed_s, self._rounds, self._seed, self._stopped, self._schedule.job_epochs)
 
     def run(self) -> None:
         """The probe, then rounds until rounds, time or rivals are used up."""

@@ -1,0 +1,145 @@
+"""Where a pipeline is measured and tried: its time budget, its files, its facts, and contests of plans with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from pipeline_opt.clock import Clock
+from pipeline_opt.ingest.graph import nodes_of
+from pipeline_opt.machine import Machine
+from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.plan import Plan
+from pipeline_opt.profiler.endless import is_endless
+from pipeline_opt.tuner.decision import GIVEN
+from pipeline_opt.tuner.facts import gather_facts
+from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
+from pipeline_opt.tuner.rows import counter
+from pipeline_opt.tuner.scratch import Scratch
+from pipeline_opt.tuner.shortened import elements_to_keep, shortened
+from pipeline_opt.tuner.trials import Contest, contest
+from pipeline_opt.tuner.wishes import Wishes
+from pipeline_opt.variants import writes_files
+
+FACTS_SHARE: Final = 0.4
+"""The part of the budget after which no further form of a function is looked for."""
+MOST_EPOCHS: Final = 2
+"""Epochs of a turn; the second stands for those after it."""
+RESERVE: Final = 0.5
+"""The part of the free memory that a pipeline may take where nothing is said."""
+
+
+class Bench:
+    """A pipeline on the bench.
+
+    Args:
+        pipeline: A plan, or any `tf.data.Dataset`.
+        wishes: What is asked.
+        machine: What there is to work with.
+        clock: Measures.
+        on_progress: Told the seconds that have passed and what is done.
+        scratch: Where files go that are written while trying.
+
+    Attributes:
+        given: The plan that was given, as it was read.
+
+    Raises:
+        PlanError, SourceError: The pipeline cannot be built.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        wishes: Wishes,
+        machine: Machine,
+        clock: Clock,
+        on_progress: Callable[[float, str], object],
+        scratch: Scratch,
+    ) -> None:
+        self._original, self.wishes, self.clock, self.scratch = pipeline, wishes, clock, scratch
+        self._machine, self._on_progress, self._started = machine, on_progress, clock.now()
+        self.given = with_traced(as_plan(pipeline))
+
+    @cached_property
+    def start(self) -> Plan:
+        """The given plan, with maps behind the interleave inside which they stood, where a search can begin."""
+        return with_traced(hoisted(self.given))
+
+    def as_given(self) -> tuple[Plan, Any]:
+        """The very object that was given: its plan, and the dataset if it was one."""
+        return (self._original, None) if isinstance(self._original, Plan) else (self.given, self._original)
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the beginning."""
+        return self.clock.now() - self._started
+
+    def seconds(self, share: float, least: float = 0.0) -> float:
+        """A share of what is left of the budget, or at least a share of the whole."""
+        return max(share * (self.wishes.budget_s - self.spent_s), least * self.wishes.budget_s)
+
+    def tell(self, what: str) -> None:
+        """Say what is done now."""
+        self._on_progress(self.spent_s, what)
+
+    # ---- measuring ---------------------------------------------------------------------------------------------------
+
+    def facts(self) -> Facts:
+        """What is measured of the pipeline, with what is asked of it."""
+        deadline = self._started + FACTS_SHARE * self.wishes.budget_s
+        start = self.scratch.own(self.start)
+        facts = gather_facts(start, self._machine, self.clock, deadline, lambda name: self.tell(f"measuring {name}"))
+        free, wishes = int(self._machine.ram_available_bytes * RESERVE), self.wishes
+        return dataclasses.replace(
+            facts,
+            memory_bytes=free if wishes.memory_bytes is None else wishes.memory_bytes,
+            epochs=wishes.epochs,
+            step_s=wishes.step_s,
+            bits=wishes.bits,
+            order_free=wishes.order_free,
+        )
+
+    # ---- trying ------------------------------------------------------------------------------------------------------
+
+    def contest(self, plans: Mapping[str, Plan], facts: Facts, seconds: float) -> Contest:
+        """Run plans in turns; `given` stands for what was given itself, not for what was read of it."""
+        count = elements_to_keep(self.given, facts)
+        endless = is_endless(self._sample, nodes_of(self._sample))
+        return contest(
+            {name: self._maker(name, plan, count) for name, plan in plans.items()},
+            seconds=seconds,
+            clock=self.clock,
+            elements_of=counter(self.given, self._sample.element_spec),
+            epochs=1 if endless else min(self.wishes.epochs, MOST_EPOCHS),
+            job_epochs=1 if endless else self.wishes.epochs,
+            whole=count is not None,
+            seed=self.wishes.seed,
+            memory_bytes=facts.memory_bytes,
+            on_progress=lambda _, what: self.tell(what),
+        )
+
+    @cached_property
+    def _sample(self) -> Any:
+        """A dataset of what was given, to look at."""
+        return self.scratch.build(self.given)
+
+    def _maker(self, name: str, plan: Plan, count: int | None) -> Callable[[], Any]:
+        """What makes a dataset that is tried: all of it, or, of all alike, the first elements only."""
+        if count is not None:
+            return lambda: self.scratch.build(shortened(plan, count))
+        return self._make_given if name == GIVEN else lambda: self.scratch.build(plan)
+
+    def _make_given(self) -> Any:
+        """What was given itself, not what was read of it; with files of its own where it writes any."""
+        plan, dataset = self.as_given()
+        if dataset is None or writes_files(self.given):
+            return self.scratch.build(plan if dataset is None else self.given)
+        return dataset
+
+    def live(self) -> Any:
+        """The dataset that was given, where it can be read as it is; None for a plan, and where it writes files."""
+        return None if writes_files(self.given) else self.as_given()[1]

@@ -1,0 +1,206 @@
+"""What `tune` returns: never what was not shown to be faster and the same. Trials and proofs are told, not run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from fake_clock import FakeClock
+
+from pipeline_opt.clock import SystemClock
+from pipeline_opt.machine import machine
+from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.model import Prediction
+from pipeline_opt.optimizer.rewrite import Rewrite
+from pipeline_opt.optimizer.search import Found, Search, Step
+from pipeline_opt.plan import Plan
+from pipeline_opt.sources import Tensors
+from pipeline_opt.stages import Batch, Cache, Prefetch, Shuffle
+from pipeline_opt.tuner import bench, optimize
+from pipeline_opt.tuner.differences import Difference
+from pipeline_opt.tuner.equal import Terms, prove
+from pipeline_opt.tuner.optimize import Tuning, tune
+from pipeline_opt.tuner.proof import Equality
+from pipeline_opt.tuner.trials import Candidate, Contest
+from pipeline_opt.tuner.turns import Stretch, Turn
+from pipeline_opt.tuner.wishes import Wishes
+
+pytestmark = pytest.mark.tf
+
+SAME = Equality(True, 40, True)
+OTHER = Equality(False, 3, difference=Difference("another value", 3, "", "1", "2"))
+UNKNOWN = Equality(False, 3, notes=("of a part of an epoch without order nothing follows",))
+FASTEST = Prediction(1.0, 1.0, "cores", (), 0.0, 1.0)
+
+
+def told(names: Any, seconds: Mapping[str, list[float]]) -> Contest:
+    turns = {
+        name: tuple(Turn(number, (Stretch(100, s),)) for number, s in enumerate(seconds[name], 1)) for name in names
+    }
+    return Contest(tuple(Candidate(name, (), found) for name, found in turns.items()), 10.0, 5, 0)
+
+
+class Told:
+    """What measuring, searching, trials and proofs come to."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *contests: Mapping[str, list[float]], proofs: Any = SAME) -> None:
+        self.contests, self.proofs = list(contests), proofs
+        self.tried: list[set[str]] = []
+        self.settings: list[dict[str, Any]] = []
+        self.proved: list[Plan] = []
+        patch.setattr(bench, "gather_facts", lambda *_: Facts())
+        patch.setattr(optimize, "search", self._search)
+        patch.setattr(bench, "contest", self._contest)
+        patch.setattr(optimize, "prove", self._prove)
+
+    def _search(self, plan: Plan, facts: Facts, **_: Any) -> Search:
+        found = [Found(plan, FASTEST)]
+        for number in (1, 2):
+            other = dataclasses.replace(plan, stages=(*plan.stages, Prefetch(buffer_size=number)))
+            step = Step(f"rule {number}", "faster", Rewrite(other, "prefetch", "more"), FASTEST, FASTEST)
+            found.append(Found(other, FASTEST, (step,)))
+        return Search(tuple(found), ())
+
+    def _contest(self, datasets: Mapping[str, Any], **settings: Any) -> Contest:
+        self.tried.append(set(datasets))
+        self.settings.append(settings)
+        return told(datasets, self.contests[min(len(self.tried), len(self.contests)) - 1])
+
+    def _prove(self, given: Plan, other: Plan, *_: Any) -> Equality:
+        self.proved.append(other)
+        found = (
+            self.proofs[min(len(self.proved), len(self.proofs)) - 1] if isinstance(self.proofs, list) else self.proofs
+        )
+        assert isinstance(found, Equality)
+        return found
+
+
+def dataset() -> Any:
+    return tf.data.Dataset.range(40).map(lambda x: x + 1).batch(4)
+
+
+def tuned(pipeline: Any, **wishes: Any) -> Tuning:
+    return tune(pipeline, Wishes(**wishes), machine(), FakeClock(), lambda *_: None)
+
+
+SLOW, QUICK, QUICKER, QUICKEST = [10.0] * 5, [8.0] * 5, [7.0] * 5, [6.0] * 5
+
+
+def times(given: list[float], auto: list[float], one: list[float], two: list[float]) -> dict[str, list[float]]:
+    return {"given": given, "autotune": auto, "plan 1": one, "plan 2": two}
+
+
+def test_what_is_faster_and_the_same_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    Told(monkeypatch, times(SLOW, QUICK, QUICKEST, QUICKER))
+    found = tuned(dataset())
+    assert found.changed
+    assert [step.rule for step in found.steps] == ["rule 1"]
+    assert (found.equality, found.dataset) == (SAME, None)
+
+
+@pytest.mark.parametrize("proof", [OTHER, UNKNOWN], ids=["different", "not known"])
+def test_what_is_faster_and_not_shown_to_be_the_same_is_refused_and_the_next_one_used(
+    monkeypatch: pytest.MonkeyPatch, proof: Equality
+) -> None:
+    Told(monkeypatch, times(SLOW, QUICK, QUICKEST, QUICKER), proofs=[proof, SAME])
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 2"]
+    assert found.refused == {"plan 1": str(proof)}
+
+
+@pytest.mark.parametrize("proof", [OTHER, UNKNOWN], ids=["different", "not known"])
+def test_the_very_dataset_is_returned_where_nothing_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, proof: Equality
+) -> None:
+    Told(monkeypatch, times(SLOW, QUICK, QUICKEST, QUICKER), proofs=proof)
+    given = dataset()
+    found = tuned(given)
+    assert not found.changed
+    assert found.dataset is given
+    assert set(found.refused) == {"plan 1", "plan 2", "autotune"}
+    assert found.equality is None
+    assert "not shown to be the same" in found.decision.sentence
+
+
+def test_autotune_is_returned_where_it_is_the_better_of_the_two_and_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Told(monkeypatch, times(SLOW, QUICK, SLOW, SLOW))
+    found = tuned(dataset())
+    assert (found.decision.name, found.changed, found.steps) == ("autotune", True, ())
+    assert found.dataset is None
+    assert len(done.proved) == 1
+
+
+def test_a_plan_that_is_not_beaten_is_returned_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    Told(monkeypatch, times(QUICK, SLOW, SLOW, SLOW))
+    given = Plan(Tensors(value=[1, 2, 3, 4]), (Batch(batch_size=2),))
+    found = tuned(given)
+    assert found.plan is given
+    assert not found.changed
+
+
+def test_an_open_contest_is_held_again_with_the_most_promising_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = [6.0, 11.0, 6.0, 11.0, 7.0]
+    done = Told(monkeypatch, times(SLOW, SLOW, SLOW, wild), times(SLOW, SLOW, SLOW, QUICK))
+    found = tuned(dataset())
+    assert done.tried == [{"given", "autotune", "plan 1", "plan 2"}, {"given", "autotune", "plan 2"}]
+    assert [step.rule for step in found.steps] == ["rule 2"]
+
+
+def test_an_open_contest_in_which_nothing_is_promising_is_not_held_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Told(monkeypatch, times(QUICK, SLOW, SLOW, SLOW))
+    tuned(dataset())
+    assert len(done.tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "epochs", "turns", "job"),
+    [(dataset, 5, 2, 5), (dataset, 1, 1, 1), (lambda: dataset().repeat(), 5, 1, 1)],
+    ids=["five epochs", "one epoch", "endless"],
+)
+def test_a_turn_is_two_epochs_that_stand_for_all_and_one_where_there_is_no_end(
+    monkeypatch: pytest.MonkeyPatch, make: Any, epochs: int, turns: int, job: int
+) -> None:
+    done = Told(monkeypatch, times(SLOW, SLOW, SLOW, SLOW))
+    tuned(make(), epochs=epochs)
+    assert (done.settings[0]["epochs"], done.settings[0]["job_epochs"]) == (turns, job)
+
+
+# --- with what was there before
+
+
+def test_a_cache_on_disk_is_neither_written_nor_emptied(tmp_path: Path) -> None:
+    given = tf.data.Dataset.range(40).cache(str(tmp_path / "cache")).batch(4)
+    list(given)
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    found = tuned_for_real(given)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
+    assert found.contest.rounds
+
+
+def test_a_cache_on_disk_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
+    tuned_for_real(tf.data.Dataset.range(40).cache(str(tmp_path / "cache")).batch(4))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_writes_snapshots_is_not_touched(tmp_path: Path) -> None:
+    given = tf.data.Dataset.range(40).snapshot(str(tmp_path / "snapshot")).batch(4)
+    found = tuned_for_real(given)
+    assert found.dataset is given
+    assert "it writes files where the user said" in found.decision.sentence
+    assert not list(tmp_path.iterdir())
+
+
+def tuned_for_real(pipeline: Any) -> Tuning:
+    return tune(pipeline, Wishes(budget_s=1.0), machine(), SystemClock(), lambda *_: None)
+
+
+def test_an_order_that_is_no_longer_drawn_anew_is_found() -> None:
+    given = Plan(Tensors(value=list(range(400))), (Shuffle(buffer_size=400),))
+    frozen = dataclasses.replace(given, stages=(*given.stages, Cache()))
+    found = prove(given, frozen, Terms("set", 5.0, SystemClock(), lambda plan: plan))
+    assert not found.same
+    assert "no longer drawn anew" in str(found)
