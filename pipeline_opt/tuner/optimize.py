@@ -27,8 +27,8 @@ from pipeline_opt.tuner.wishes import Wishes
 TRIED: Final = 3
 """Plans that are tried against what was given."""
 
-SEARCH_SHARE: Final = 0.5
-"""The part of the budget after which no further plan is looked for."""
+SEARCH_SHARE: Final = 0.2
+"""The part of the budget that is spent on looking for plans at the most."""
 TRIAL_SHARE: Final = 0.6
 """The part of the time left that trials take; of what is left then, the proof takes its share, and the changes the rest."""
 FINAL_SHARE: Final = 0.8
@@ -110,7 +110,8 @@ class _Tuner:
         bench = self._bench
         facts = bench.facts()
         bench.tell("searching")
-        found = search(bench.start, facts, stop=lambda: bench.spent_s > SEARCH_SHARE * bench.wishes.budget_s)
+        until = bench.spent_s + SEARCH_SHARE * bench.wishes.budget_s
+        found = search(bench.start, facts, stop=lambda: bench.spent_s > until)
         candidates = {name: self._whole(c, facts) for name, c in chosen(found, self._given, TRIED).items()}
         plans = {GIVEN: self._given, AUTOTUNE: autotuned(self._given), **{n: c.plan for n, c in candidates.items()}}
         trials = self._trials(plans, facts)

@@ -1,0 +1,93 @@
+"""`po.lint`: what slows a pipeline down or does harm, each alone. No times are asserted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+import pipeline_opt as po
+from pipeline_opt.tuner import bench
+from pipeline_opt.tuner.lint import Finding, Lint
+from pipeline_opt.tuner.trials import Candidate, Contest
+from pipeline_opt.tuner.turns import Stretch, Turn
+
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
+
+
+def costly(x: Any) -> Any:
+    return x, tf.reduce_sum(tf.sqrt(tf.range(2000.0) + tf.cast(x, tf.float32)))
+
+
+def of_python(x: Any, y: Any) -> Any:
+    return x, tf.numpy_function(lambda v: v, [y], tf.float32)
+
+
+def wrong() -> Any:
+    rows = tf.data.Dataset.range(400).map(costly).filter(lambda x, _: x % 8 == 0).map(of_python)
+    return rows.shuffle(50).cache().batch(10)
+
+
+def contests(patch: pytest.MonkeyPatch, seconds: Callable[[str], float | None]) -> None:
+    """What trials come to: every round the same seconds for a name; None for what was not tried."""
+
+    def contest(datasets: Mapping[str, Any], **_: Any) -> Contest:
+        made = []
+        for name in datasets:
+            each = seconds(name)
+            turns = () if each is None else tuple(Turn(number, (Stretch(100, each),)) for number in range(4))
+            made.append(Candidate(name, (), turns))
+        return Contest(tuple(made), 1.0, 4, 0)
+
+    patch.setattr(bench, "contest", contest)
+
+
+def found(pipeline: Any, **wishes: Any) -> Lint:
+    return po.lint(pipeline, **{"budget_s": 4, **wishes})
+
+
+def test_it_names_harm_python_and_what_would_be_faster_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 2.0 if name == "given" else 1.0)
+    seen = found(wrong()).findings
+    rules = [finding.rule for finding in seen]
+    assert rules[0] == "order"
+    assert any(f.rule == "order" and f.stage == "cache" and "every later epoch repeats it" in f.what for f in seen)
+    python = next(f for f in seen if f.rule == "python")
+    assert python.stage == "of_python"
+    assert "rows a second at the most" in python.what
+    early = next(f for f in seen if f.rule == "early_filter")
+    assert (early.stage, early.preserves) == ("filter", "exact")
+    assert early.predicted is not None
+    assert early.predicted > 1
+    assert early.measured is not None
+    assert early.measured.value == pytest.approx(2.0)
+
+
+def test_what_brings_the_most_comes_first_and_what_was_not_tried_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: {"given": 4.0, "1": 2.0, "2": 1.0}.get(name))
+    slow = [f for f in found(wrong()).findings if f.predicted is not None]
+    measured = [f.measured.value for f in slow if f.measured is not None]
+    assert measured == sorted(measured, reverse=True)
+    assert "not measured" in str(Finding("r", "s", "w", "y", "exact", 2.0))
+
+
+def test_a_pipeline_without_a_flaw() -> None:
+    seen = found(tf.data.Dataset.range(100).batch(10).prefetch(2))
+    assert not [f for f in seen.findings if f.rule in ("order", "python")]
+
+
+def test_what_writes_snapshots_is_not_run(tmp_path: Path) -> None:
+    seen = found(tf.data.Dataset.range(40).snapshot(str(tmp_path / "s")).batch(4))
+    assert "it writes files where the user said" in seen.note
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_numbers_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 2.0 if name == "given" else 1.0)
+    again = json.loads(json.dumps(found(wrong()).summary(), allow_nan=False))
+    assert again["schema"] == 1
+    assert {"rule", "stage", "what", "why", "preserves", "predicted", "measured"} == set(again["findings"][0])
