@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import jinja2
-from markupsafe import Markup
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from pipeline_opt.accounting import Account, account
 from pipeline_opt.errors import UsageError
@@ -23,49 +18,13 @@ from pipeline_opt.reports.info_phases import phase_rows
 from pipeline_opt.reports.info_probe import probe_info, probe_rows
 from pipeline_opt.reports.info_stages import stages_info
 from pipeline_opt.reports.info_storage import followed, profiles_of
-from pipeline_opt.reports.info_table import StageRow, absences, parallelism_text, stage_rows
+from pipeline_opt.reports.info_table import StageRow, absences, stage_rows
 from pipeline_opt.reports.info_variants import headline, variant_rows
-from pipeline_opt.reports.palette import cause_color, phase_color
-from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_probe, plot_stages, to_png, to_svg
+from pipeline_opt.reports.page_parts import Card, Drawing, drawing, run_facts, template
+from pipeline_opt.reports.plots import plot_compare, plot_knobs, plot_overlap, plot_probe, plot_stages
 from pipeline_opt.reports.verdict import Verdict, judge
 from pipeline_opt.reports.words import GLOSSARY
 from pipeline_opt.storage.measured import StorageProfile
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-LARGEST_SVG: Final = 600_000
-"""Characters; a larger figure is embedded as an image, so that the page stays below 2 MB."""
-
-
-_FILTERS: Final[dict[str, Callable[[Any], str]]] = {
-    "seconds": units.seconds,
-    "percent": units.percent,
-    "number": units.number,
-    "size": units.size,
-    "speed": units.speed,
-    "ratio": units.ratio,
-    "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
-    "keep": lambda text: text.replace(" %", "\u00a0%"),
-    "parallelism": parallelism_text,
-    "phase_color": phase_color,
-    "cause_color": cause_color,
-}
-
-
-class Card(NamedTuple):
-    """A number that counts, with the line that says what it is."""
-
-    label: str
-    value: str
-    hint: str
-
-
-class Drawing(NamedTuple):
-    """A figure as markup, or why there is none."""
-
-    markup: Markup | None
-    reason: str | None
 
 
 class Section(NamedTuple):
@@ -101,10 +60,10 @@ def page(records: Mapping[str, Record], title: str = "Input pipeline report") ->
     sections = [_section(name, record, f"run{i}") for i, (name, record) in enumerate(records.items(), 1)]
     overlap, variants, several = overlap_info(records), variant_rows(records), len(records) > 1
     profiles = profiles_of(records)
-    return _template().render(
+    return template("page.html").render(
         title=title,
         sections=sections,
-        overlap_figure=_drawing(plot_overlap(overlap), "overlap", overlap.reason),
+        overlap_figure=drawing(plot_overlap(overlap), "overlap", overlap.reason),
         compare_figure=_compare_figure(records) if several else None,
         compared=_compared(records) if several else (),
         variants=variants,
@@ -119,18 +78,6 @@ def page(records: Mapping[str, Record], title: str = "Input pipeline report") ->
     )
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
-    return environment.get_template("page.html")
-
-
 def _section(name: str, record: Record, anchor: str) -> Section:
     figures, stages, knobs = account(record), stages_info(record), knobs_info(record)
     return Section(
@@ -140,11 +87,11 @@ def _section(name: str, record: Record, anchor: str) -> Section:
         cards=_cards(record, figures),
         bill=bill_info(record),
         stages=stage_rows(record),
-        stages_figure=_drawing(plot_stages(stages), f"{anchor}-stages", stages.reason),
-        knobs_figure=_drawing(plot_knobs(knobs), f"{anchor}-knobs", knobs.reason),
+        stages_figure=drawing(plot_stages(stages), f"{anchor}-stages", stages.reason),
+        knobs_figure=drawing(plot_knobs(knobs), f"{anchor}-knobs", knobs.reason),
         plan=record.pipeline_text,
         toml=record.toml,
-        facts=_facts(record),
+        facts=run_facts(record),
         absent=absences(record),
         notes=tuple(dict.fromkeys((*record.notes, *figures.notes))),
     )
@@ -174,28 +121,6 @@ def _cards(record: Record, figures: Account) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def _facts(record: Record) -> tuple[tuple[str, str], ...]:
-    source, machine = record.source, record.environment
-    files = units.plural(source.files, "file") if source.files is not None else None
-    data = [source.uri, files, units.size(source.bytes) if source.bytes is not None else None]
-    facts = [
-        ("data", ", ".join(part for part in data if part)),
-        ("consumer", record.consumer.label),
-        ("cores", units.number(machine.cores)),
-        ("memory", f"{units.number(machine.ram_bytes / 2**30)} GiB"),
-        ("TensorFlow", machine.tensorflow),
-        ("Python", machine.python),
-        *machine.details.items(),
-        ("pipeline_opt", record.version),
-        ("measured", record.created),
-        ("plan fingerprint", record.fingerprint),
-        ("tracing", record.trace_mode),
-    ]
-    if record.consumer.preset:
-        facts.insert(2, ("preset", record.consumer.preset))
-    return tuple((name, str(value)) for name, value in facts)
-
-
 def _compared(records: Mapping[str, Record]) -> tuple[tuple[str, str, str], ...]:
     """For each variant but the first: its name, what the comparison says, and what its interval is made from."""
     (first, baseline), *others = records.items()
@@ -212,22 +137,9 @@ def _compared(records: Mapping[str, Record]) -> tuple[tuple[str, str, str], ...]
 
 def _compare_figure(records: Mapping[str, Record]) -> Drawing:
     info = compare_info({name: [record] for name, record in records.items()})
-    return _drawing(plot_compare(info), "compare", None)
+    return drawing(plot_compare(info), "compare", None)
 
 
 def _probe_figure(profiles: Mapping[str, StorageProfile]) -> Drawing:
     info = probe_info(profiles)
-    return _drawing(plot_probe(info), "storage", info.reason)
-
-
-def _drawing(figure: Figure, name: str, reason: str | None) -> Drawing:
-    return Drawing(_figure(figure, name) if reason is None else None, reason)
-
-
-def _figure(figure: Figure, name: str) -> Markup:
-    """The figure as part of the page. The markup is ours: text in it is drawn as shapes, so nothing needs escaping."""
-    svg = to_svg(figure, name)
-    if len(svg) <= LARGEST_SVG:
-        return Markup(svg)
-    data: Any = base64.b64encode(to_png(figure, dpi=130)).decode("ascii")
-    return Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
+    return drawing(plot_probe(info), "storage", info.reason)
