@@ -412,3 +412,14 @@ def test_larger_buffers_hold_more(plan_: Plan, known: Facts, more: int) -> None:
         for stage in plan_.stages
     )
     assert held_bytes(larger, known) >= held_bytes(plan_, known)
+
+
+def test_ops_on_one_thread_each_take_what_was_measured_so() -> None:
+    known = FunctionFacts("pure", cpu_s=4e-3, alone_s=2e-3)
+    facts = Facts(cores=1.0, functions={DECODE: known}, stages={"tfrecords": StageFacts(elements=100)})
+    given = plan(Map(function=DECODE))
+    alone = given.append(Options(max_intra_op_parallelism=1))
+    assert predict(given, facts).rows_per_s == pytest.approx(250, rel=0.05)
+    assert predict(alone, facts).rows_per_s == pytest.approx(500, rel=0.05)
+    inside = Plan(Zip(plans=(given, given)), (Options(max_intra_op_parallelism=1),))
+    assert predict(inside, facts).rows_per_s > 1.9 * predict(Plan(Zip(plans=(given, given))), facts).rows_per_s

@@ -47,7 +47,7 @@ def test_it_tells_the_change_with_its_reason_its_prediction_and_its_measurement(
     said = Optimized(tuning()).explain()
     assert said.startswith("plan 1 is faster: 1.90x of given\n")
     assert "1. prefetch 2 batches\n     why: the step waits\n" in said
-    assert "preserves: exact; throughput predicted 2.00, measured 1.90 [1.50, inf]" in said
+    assert "preserves: exact; throughput predicted 2.00, measured 1.90 [1.50, no end known]" in said
     assert said.endswith("proof: the same, all 40 elements, in order")
 
 

@@ -85,9 +85,24 @@ def test_a_slice_goes_on_where_the_last_one_ended_and_the_lead_does_not_count() 
 def test_a_slice_begins_the_data_anew_where_it_ends() -> None:
     clock = FakeClock()
     it = runner(even(clock, 1.0, count=3), clock)
-    assert it.take_slice(1, 0, 100, 1e9).counted == (Stretch(8, 2.0, ended=True),)
+    assert it.take_slice(1, 0, 16, 1e9).counted == (Stretch(8, 2.0, ended=True),)
     assert not it.is_open
     assert it.take_slice(2, 16, 4, 1e9).lead == (Stretch(12, 3.0, 1.0, 4, True), Stretch(4, 1.0, 1.0, 4))
+
+
+def test_the_rest_of_the_data_does_not_count_where_it_is_short() -> None:
+    clock = FakeClock()
+    it = runner(even(clock, 1.0, count=5), clock)
+    assert it.take_slice(1, 0, 12, 1e9).counted == (Stretch(12, 3.0),)
+    second = it.take_slice(2, 0, 12, 1e9)
+    assert second.lead == (Stretch(4, 1.0, ended=True), Stretch(4, 1.0, 1.0, 4))
+    assert second.counted == (Stretch(12, 3.0),)
+
+
+def test_data_of_one_batch_are_counted_with_their_fill() -> None:
+    clock = FakeClock()
+    done = runner(even(clock, 1.0, count=1, fill=2.0), clock).take_slice(1, 0, 12, 1e9)
+    assert done.counted == (Stretch(4, 3.0, 3.0, 4),)
 
 
 def test_a_slice_is_cut_off_between_two_batches() -> None:

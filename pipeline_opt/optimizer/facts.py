@@ -20,6 +20,7 @@ class FormFacts:
         cpu_s: Core-seconds for a row.
         evidence: How it is known that the results are the same, a sentence.
         bytes_out: Bytes of what it gives for a row.
+        alone_s: Core-seconds for a row where every op has one thread; None where that was not measured.
         refused: Why there is no such form of this function; None where there is one.
     """
 
@@ -27,6 +28,7 @@ class FormFacts:
     cpu_s: float = 0.0
     evidence: str = ""
     bytes_out: float = 0.0
+    alone_s: float | None = None
     refused: str | None = None
 
 
@@ -45,6 +47,7 @@ class FunctionFacts:
         seeded: Whether what it draws at random follows from a seed, so that other elements would get other numbers if any were
             left out.
         forms: Other ways to compute it, by name.
+        alone_s: Core-seconds for a row where every op has one thread; None where that was not measured.
     """
 
     purity: str = "unknown"
@@ -56,6 +59,11 @@ class FunctionFacts:
     python: bool = False
     seeded: bool = False
     forms: Mapping[str, FormFacts] = field(default_factory=dict)
+    alone_s: float | None = None
+
+    def work_s(self, *, alone: bool) -> float:
+        """Core-seconds for a row, where every op may have several threads or one."""
+        return self.alone_s if alone and self.alone_s is not None else self.cpu_s
 
     def form(self, name: str) -> FormFacts:
         """A form of it; one that was never looked for is refused."""
@@ -65,6 +73,7 @@ class FunctionFacts:
 def _chained(functions: tuple[FunctionFacts, ...]) -> FunctionFacts:
     """What is known of functions that are called one after another."""
     worst = max(functions, key=lambda known: _PURITIES.index(known.purity))
+    measured = any(known.alone_s is not None for known in functions)
     return replace(
         functions[-1],
         purity=worst.purity,
@@ -75,6 +84,7 @@ def _chained(functions: tuple[FunctionFacts, ...]) -> FunctionFacts:
         python=any(known.python for known in functions),
         seeded=any(known.seeded for known in functions),
         forms={},
+        alone_s=sum(known.work_s(alone=True) for known in functions) if measured else None,
     )
 
 

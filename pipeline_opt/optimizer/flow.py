@@ -128,7 +128,8 @@ def form_of(stage: Map, facts: Facts) -> FunctionFacts:
     purity = "pure" if said is None and stage.forms[0] == "pure_part" else known.purity
     if found.refused is not None:
         return replace(known, purity=purity)
-    return replace(known, purity=purity, cpu_s=found.cpu_s, bytes_out=found.bytes_out or known.bytes_out)
+    made = found.bytes_out or known.bytes_out
+    return replace(known, purity=purity, cpu_s=found.cpu_s, alone_s=found.alone_s, bytes_out=made)
 
 
 def after(stage: Stage, at: Flow, facts: Facts) -> Flow:

@@ -53,6 +53,7 @@ class Walk:
         facts: What is known.
         cached: Whether caches are full.
         tunes: Whether TensorFlow's own rewrites are on in the plan around this one.
+        alone: Whether the plan around this one leaves every op one thread.
         steps: The plan's stages with what each takes and gives, if that was found out before.
         loads: Seconds of every resource but the cores, so far.
         cpu: Core-seconds in all, so far.
@@ -67,6 +68,7 @@ class Walk:
     facts: Facts
     cached: bool
     tunes: bool = True
+    alone: bool = False
     steps: Steps | None = None
     loads: list[Load] = field(default_factory=list)
     cpu: float = 0.0
@@ -86,7 +88,7 @@ class Walk:
 
     def go(self) -> Flow:
         """Walk to the end, where a thread has the chain so far in hand; gives what leaves the plan."""
-        self.tunes = self.tunes and tunes_itself(self.plan)
+        self.tunes, self.alone = self.tunes and tunes_itself(self.plan), self.alone or has_lone_ops(self.plan)
         steps = flows(self.plan, self.facts) if self.steps is None else self.steps
         skipped = _behind_last_cache(self.plan) if self.cached else 0
         if skipped:
@@ -143,7 +145,7 @@ class Walk:
         """The plans that meet in the source. Its own thread runs the last chain of each of them."""
         slowest = 0.0
         for number, (part, share) in enumerate(zip(source.plans, shares(source, self.facts), strict=True)):
-            walk = Walk(part, within(self.facts, number), self.cached, self.tunes)
+            walk = Walk(part, within(self.facts, number), self.cached, self.tunes, self.alone)
             end = walk.go()
             each = share / max(end.elements, 1e-12)
             self.cpu += walk.cpu * each
@@ -194,7 +196,7 @@ class Walk:
 
     def _map(self, stage: Map, taken: Flow) -> None:
         known, cost = form_of(stage, self.facts), self.facts.overheads
-        work, wait = taken.rows_in_all * known.cpu_s, taken.rows_in_all * known.wait_s
+        work, wait = taken.rows_in_all * known.work_s(alone=self.alone), taken.rows_in_all * known.wait_s
         self.python += work if known.python else 0.0
         if stage.num_parallel_calls is None and not (self.tunes and known.purity == "pure"):
             self._add(stage.name, work + taken.elements * cost.call, wait)
@@ -238,7 +240,7 @@ class Walk:
     def _inside(self, stage: Stage, taken: Flow) -> Walk:
         """A walk through the stages inside another one. Their Python takes its turns with all other."""
         ends = inside(stage, taken, self.facts)
-        inner = Walk(self.plan, self.facts, False, self.tunes)
+        inner = Walk(self.plan, self.facts, False, self.tunes, self.alone)
         for step, before, given in zip(inner_stages(stage), ends, ends[1:], strict=False):
             inner._stage(step, before, given)
         self.python += inner.python
@@ -278,6 +280,11 @@ def tunes_itself(plan: Plan) -> bool:
     """Whether TensorFlow parallelises maps of pure functions and adds a prefetch by itself: not with AUTOTUNE off."""
     options = [stage for stage in plan.stages if isinstance(stage, Options)]
     return all(stage.default_optimizations is not False and stage.autotune is not False for stage in options)
+
+
+def has_lone_ops(plan: Plan) -> bool:
+    """Whether every op of a plan's functions has one thread."""
+    return any(isinstance(stage, Options) and stage.max_intra_op_parallelism == 1 for stage in plan.stages)
 
 
 def has_prefetch(plan: Plan) -> bool:

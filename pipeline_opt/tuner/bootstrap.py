@@ -15,6 +15,10 @@ LARGEST: Final = 700.0
 _ANGLES: Final = np.linspace(-math.pi / 2, math.pi / 2, 20_001)
 
 
+MOST_TOLD: Final = 1000
+"""The upper end from which on an interval tells nothing: too few rounds, or too different ones."""
+
+
 class Interval(NamedTuple):
     """A ratio with its confidence interval.
 
@@ -29,7 +33,12 @@ class Interval(NamedTuple):
     level: float = LEVEL
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.value:.2f} {self.ends}"
+
+    @property
+    def ends(self) -> str:
+        """The interval in words."""
+        return f"[{self.low:.2f}, {f'{self.high:.2f}' if self.high < MOST_TOLD else 'no end known'}]"
 
     def to_json(self) -> dict[str, float | None]:
         """As JSON has it, which knows no infinity."""

@@ -110,4 +110,4 @@ def _unchanged(
 
 
 def _range(found: Interval) -> str:
-    return f"[{found.low:.2f}, {found.high:.2f}], {found.rounds} rounds"
+    return f"{found.ends}, {found.rounds} round{'' if found.rounds == 1 else 's'}"

@@ -46,7 +46,7 @@ from pipeline_opt.stages import (
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import FormFinder, traced_by
 from pipeline_opt.tuner.overheads import overheads
-from pipeline_opt.tuner.samples import Samples, Taken, cost_per_input, cpu_each, gathered
+from pipeline_opt.tuner.samples import Samples, Taken, cost_per_input, cpu_each, gathered, one_thread
 from pipeline_opt.tuner.streams import stream_of
 
 tf = lazy_module("tensorflow")
@@ -141,19 +141,20 @@ class _Gatherer:
         self._note(number, step.name, stage, taken, given)
         return given
 
-    def _each(self, stage: Stage, taken: Samples) -> Taken:
-        """What a stage takes for an element that it takes, without what handing it over takes."""
+    def _each(self, stage: Stage, taken: Samples, *, alone: bool = False) -> Taken:
+        """What a stage takes for an element that it takes, without what handing it over takes; `alone`: with one thread an op."""
 
         def put(dataset: Any) -> Any:
-            return transformations.apply(dataset, _sequential(stage))
+            made = transformations.apply(dataset, _sequential(stage))
+            return one_thread(made) if alone else made
 
         base = cpu_each(taken.dataset.repeat(), self._clock)
         found = cost_per_input(put, taken, self._clock)
         return Taken(max(found.wall_s - base, 0.0), max(found.cpu_s - base, 0.0))
 
-    def _called(self, stage: Stage, taken: Samples) -> tuple[float, float]:
+    def _called(self, stage: Stage, taken: Samples, *, alone: bool = False) -> tuple[float, float]:
         """Core-seconds of a function for a row, and seconds in which it waits."""
-        found = self._each(stage, taken)
+        found = self._each(stage, taken, alone=alone)
         work, wait = max(found.cpu_s - self.cost.call, 0.0), max(found.wall_s - found.cpu_s, 0.0)
         return work / taken.rows, wait / taken.rows
 
@@ -185,7 +186,8 @@ class _Gatherer:
             following = self._following_batch(number)
             forms |= {} if following is None else finder.of_batches(following)
         seeded, python = is_seeded(function.graph_def), calls_python(function.graph_def)
-        return dataclasses.replace(known, forms=forms, seeded=seeded, python=python)
+        alone = self._called(stage, taken, alone=True)[0] if work * taken.rows > self.cost.call else None
+        return dataclasses.replace(known, forms=forms, seeded=seeded, python=python, alone_s=alone)
 
     def _function(self, name: str, work: float, wait: float, row_bytes: float) -> FunctionFacts:
         """What is known of a function. It waits where it reads files; else what passes beside its work is noise."""

@@ -14,7 +14,7 @@ from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.optimizer.facts import FormFacts, Overheads
 from pipeline_opt.stages import Batching, Map, PaddedBatch, Stage
-from pipeline_opt.tuner.samples import Samples, cpu_each, gathered
+from pipeline_opt.tuner.samples import Samples, cpu_each, gathered, one_thread
 
 tf = lazy_module("tensorflow")
 
@@ -103,12 +103,15 @@ class FormFinder:
             said = f"{name} was not found to give the same: {agreement.mismatch}"
             return FormFacts(refused=f"{self._function.label}: {said}")
         rounding = derived.rounding if isinstance(derived, Derived) else ()
-        each = cpu_each(inputs.map(derived), self._clock) - cpu_each(inputs, self._clock) - self._cost.call
+        base = cpu_each(inputs, self._clock) + self._cost.call
+        made = inputs.map(derived)
+        each, alone = ((cpu_each(dataset, self._clock) - base) / size for dataset in (made, one_thread(made)))
         bits = "are equal bit for bit" if agreement.exact else f"agree within {agreement.absolute:.1e}"
         others = f"; {', '.join(rounding)} may round otherwise" if rounding else ""
         exact = agreement.exact and not rounding
         evidence = f"{agreement.count} elements {bits}{others}"
-        return FormFacts("exact" if exact else "rounding", max(each, 0.0) / size, evidence)
+        kept = "exact" if exact else "rounding"
+        return FormFacts(kept, max(each, 0.0), evidence, alone_s=max(alone, 0.0))
 
     def _parts(self, first: str, second: str) -> Iterator[tuple[str, FormFacts]]:
         head, tail = derive(self._function, first), derive(self._function, second)

@@ -140,6 +140,13 @@ def drained(dataset: Any, count: int, clock: Clock) -> Taken:
     return Taken(clock.now() - started, clock.cpu() - used)
 
 
+def one_thread(dataset: Any) -> Any:
+    """The dataset with one thread for every op."""
+    options = tf.data.Options()
+    options.threading.max_intra_op_parallelism = 1
+    return dataset.with_options(options)
+
+
 def _plain(dataset: Any) -> Any:
     options = tf.data.Options()
     options.autotune.enabled = False

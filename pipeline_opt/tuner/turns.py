@@ -18,6 +18,9 @@ Cut = Literal["time", "memory", "stopped", "error"]
 LOOK_EVERY_S: Final = 0.01
 """How often the memory of the process is looked at, as a look costs some 20 us."""
 
+SHORT: Final = 0.5
+"""The part of a goal below which what comes until the data ends does not count: much of it may have been made before."""
+
 MOST_ARRIVALS: Final = 20_000
 _FEW: Final = 4
 _AT_ONCE: Final = 0.5
@@ -154,7 +157,8 @@ class Runner:
             number: The round's.
             lead: Examples to take before those that count. Where the data ends meanwhile, it is begun anew. Of a new iterator
                 it is one batch at the least.
-            goal: Examples to count; None: as many as come within `enough_s`, and one batch at the least.
+            goal: Examples to count; None: as many as come within `enough_s`, and one batch at the least. Where the data ends
+                long before, what came is lead, and it is counted from their beginning.
             limit_s: Seconds after which it is cut off, between two batches.
             enough_s: See `goal`; from where the lead ends.
         """
@@ -167,15 +171,26 @@ class Runner:
                 self.close()
             if not before[-1].examples:
                 break
-        counted: list[Stretch] = []
-        while self._cut is None and not any(stretch.examples for stretch in counted):
-            counted.append(self._take(math.inf if goal is None else goal, deadline, enough_s))
-            if counted[-1].ended:
-                self.close()
-            # The data ended just where the turn began: it goes on from their beginning.
-            if len(counted) > 1:
-                break
+        counted = [] if self._cut is not None else [self._count(goal, deadline, enough_s)]
+        if counted and counted[0].ended and self._cut is None and counted[0].examples < SHORT * (goal or 1):
+            before.append(counted.pop())
+            counted = [self._count_anew(goal, deadline, enough_s, before)]
         return self._end(number, tuple(counted), goal, tuple(before))
+
+    def _count(self, goal: int | None, deadline: float, enough_s: float) -> Stretch:
+        stretch = self._take(math.inf if goal is None else goal, deadline, enough_s)
+        if stretch.ended:
+            self.close()
+        return stretch
+
+    def _count_anew(self, goal: int | None, deadline: float, enough_s: float, before: list[Stretch]) -> Stretch:
+        """What counts, from the beginning of the data behind the first batch; with it, where that is all of them."""
+        first = self._take(1, deadline)
+        stretch = self._count(goal, deadline, enough_s)
+        if not stretch.examples:
+            return first
+        before.append(first)
+        return stretch
 
     def take_epochs(self, number: int, epochs: int, goal: int | None, limit_s: float) -> Turn:
         """Go through the data from the beginning, with a dataset of its own, so that caches are empty at first.

@@ -12,6 +12,7 @@ from pipeline_opt.optimizer.rules import (
     freeze,
     fuse_maps,
     interleave_files,
+    lone_ops,
     moving,
     parallel_map,
     prefetch,
@@ -42,6 +43,7 @@ RULES: Final[tuple[Rule, ...]] = (
     threads.RULE,
     any_order.RULE,
     prefetch.RULE,
+    lone_ops.RULE,
     freeze.RULE,
 )
 """Those that look at a pipeline as a whole come last."""

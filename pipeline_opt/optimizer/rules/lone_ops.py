@@ -1,0 +1,42 @@
+"""Ops that would spread over several threads stay on one, where other elements keep the cores busy anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.flow import form_of
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, with_options
+from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.stages import Map, Options
+
+
+def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
+    said = [stage for stage in _all_options(plan) if stage.max_intra_op_parallelism is not None]
+    if said:
+        if said[-1].max_intra_op_parallelism != 1:
+            yield Declined(
+                said[-1].name, f"it gives every op {said[-1].max_intra_op_parallelism} threads, as somebody wanted"
+            )
+        return
+    for stage in plan.stages:
+        known = form_of(stage, facts) if isinstance(stage, Map) else None
+        if known is not None and known.alone_s is not None and known.alone_s < known.cpu_s:
+            alone = with_options(plan, max_intra_op_parallelism=1)
+            evidence = "an op that sums up floats may do so in another order"
+            yield Rewrite(alone, stage.name, "every op on one thread", "rounding", evidence)
+            return
+
+
+def _all_options(plan: Plan) -> Iterator[Options]:
+    for part in plan.source.plans if isinstance(plan.source, Combination) else ():
+        yield from _all_options(part)
+    yield from (stage for stage in plan.stages if isinstance(stage, Options))
+
+
+RULE = Rule(
+    "lone_ops",
+    "to spread an op over threads costs work, and the other threads have elements of their own",
+    _find,
+    whole=True,
+)
