@@ -120,6 +120,7 @@ class Optimized:
                 }
                 for number, step in enumerate(tuning.steps)
             ],
+            "left_out": [] if tuning.left_out is None else [step.rewrite.what for step in tuning.left_out[0]],
             "proof": None if tuning.equality is None else str(tuning.equality),
             "trials": {
                 c.name: {
@@ -141,6 +142,9 @@ class Optimized:
             yield "\nchanges:"
         for number in range(len(tuning.steps)):
             yield from self._change(number)
+        if tuning.left_out is not None:
+            steps, found = tuning.left_out
+            yield f"\nleft out: {', '.join(step.rewrite.what for step in steps)}: with it throughput was {found} of that without"
         if tuning.equality is not None:
             yield f"\nproof: {tuning.equality}"
         for name, reason in tuning.refused.items():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from pipeline_opt.cli import benchmark, compare, doctor, emulate, explain, optimize, probe, profile, report, synth
+from pipeline_opt.cli import benchmark, compare, doctor, emulate, explain, lint, optimize, probe, profile, report, synth
 from pipeline_opt.cli.console import note, warnings_as_lines
 from pipeline_opt.cli.exits import ExitCode, epilog
 from pipeline_opt.cli.failures import report_failure
@@ -78,7 +78,7 @@ def settings(
     """Profile tf.data input pipelines: see why the accelerator waits, and what ends the wait."""
 
 
-for _verb in (benchmark, profile, optimize, report, compare, explain, synth, probe, emulate, doctor):
+for _verb in (benchmark, profile, optimize, lint, report, compare, explain, synth, probe, emulate, doctor):
     _name = _verb.__name__.rpartition(".")[2]
     app.command(_name, epilog=epilog(*_verb.EXAMPLES))(_verb.run)
 

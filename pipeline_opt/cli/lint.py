@@ -55,7 +55,7 @@ def run(
     reading, reaching = reading_options(delimiter, header, record_bytes), access_settings(via, access)
     options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
     emulated = accelerator_of(accelerator, None)
-    wishes = shared._wishes(
+    wishes = shared.wishes_of(
         budget_s=budget,
         memory_bytes=None if memory is None else size_of("--memory", memory),
         epochs=epochs,

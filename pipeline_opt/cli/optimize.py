@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pipeline_opt.api import optimize
+from pipeline_opt.cli import applying
 from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output, note, progress_bar
 from pipeline_opt.cli.exits import InterruptedRun
@@ -40,6 +41,7 @@ pages = lazy_module("pipeline_opt.reports.page_optimized")
 EXAMPLES: Final = (
     "pipeline-opt optimize train.py:make_dataset --budget 60 --epochs 5",
     "pipeline-opt optimize data/train --accelerator h100-resnet50",
+    "pipeline-opt optimize pipe.toml --apply",
 )
 PAGE: Final = "optimize.html"
 FILES: Final = ("explain.txt", "tuned.toml", "tuned.py", PAGE)
@@ -72,6 +74,9 @@ Memory = Annotated[
 JobEpochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Epochs that the job runs.")]
 Bits = Annotated[bool, typer.Option("--bits", help="Results have to be the same bit for bit.")]
 OrderFree = Annotated[bool, typer.Option("--order-free", help="The order of elements does not matter.")]
+Apply = Annotated[
+    bool, typer.Option("--apply", help="Write the tuned plan over the TOML file given; the old one is kept beside it.")
+]
 Declined = Annotated[bool, typer.Option("--declined", help="Say, too, what could not be done, and why.")]
 
 
@@ -96,6 +101,7 @@ def run(
     bits: Bits = False,
     order_free: OrderFree = False,
     declined: Declined = False,
+    apply: Apply = False,
     out: o.Out = None,
     force: o.Force = False,
     json_file: o.Json = None,
@@ -113,7 +119,7 @@ def run(
     reading, reaching = reading_options(delimiter, header, record_bytes), access_settings(via, access)
     options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
     emulated = accelerator_of(accelerator, None)
-    wishes = _wishes(
+    wishes = wishes_of(
         budget_s=budget,
         memory_bytes=None if memory is None else size_of("--memory", memory),
         epochs=epochs,
@@ -121,6 +127,7 @@ def run(
         bits=bits,
         order_free=order_free,
     )
+    applied_to = applying.file_to_apply_to(targets or (), config) if apply else None
     json_out = JsonFile(json_file, force=force)
     folder = Folder(out, derived_name("optimize", [*(targets or ()), str(config or "")]), FILES, json_out, force=force)
     try:
@@ -130,13 +137,15 @@ def run(
         output = Output(quiet_stdout=json_out.is_stdout)
         _show(output, folder, best, declined)
         json_out.write(best.summary())
+        if applied_to is not None:
+            output.text(applying.apply(best, applied_to, force=force))
         _draw(folder, best, pipeline, _Runs(emulated, wishes))
         output.text(f"written to {folder}: {', '.join(folder.written)}")
     finally:
         folder.drop_if_empty()
 
 
-def _wishes(**asked: Any) -> Wishes:
+def wishes_of(**asked: Any) -> Wishes:
     """What is asked, checked.
 
     Raises:

@@ -34,6 +34,8 @@ TRIAL_SHARE: Final = 0.6
 FINAL_SHARE: Final = 0.8
 """The part of the time left then that a second contest takes, where the first left it open."""
 PROOF_SHARE: Final = 0.5
+WAY_SHARE: Final = 0.8
+"""The part of the time left in the end that the trials of single changes take."""
 LEAST_SHARE: Final = 0.2
 """The part of the budget that trials have even where measuring took all of it; a proof has half of that."""
 LOOKS: Final = 2
@@ -57,6 +59,7 @@ class Tuning:
         search: What the search came to.
         refused: Plans that were faster and are not used, with the reason.
         along: What each change brought, measured in a contest of its own; empty where there is one only, or no time was left.
+        left_out: The last changes of a plan that was faster without them, and how fast it is with them in comparison.
     """
 
     given: Plan
@@ -70,6 +73,7 @@ class Tuning:
     search: Search
     refused: Mapping[str, str] = field(default_factory=dict)
     along: tuple[Interval, ...] = ()
+    left_out: tuple[tuple[Step, ...], Interval] | None = None
 
     @property
     def changed(self) -> bool:
@@ -96,6 +100,9 @@ def tune(
         return _Tuner(Bench(pipeline, wishes, machine, clock, on_progress, scratch)).run()
 
 
+Along = tuple[Found, Equality | None, tuple[Interval, ...], tuple[tuple[Step, ...], Interval] | None]
+
+
 class _Tuner:
     """A pipeline being tuned."""
 
@@ -116,10 +123,15 @@ class _Tuner:
         plans = {GIVEN: self._given, AUTOTUNE: autotuned(self._given), **{n: c.plan for n, c in candidates.items()}}
         trials = self._trials(plans, facts)
         decision, equality = self._settled(trials, plans, candidates)
-        plan, dataset = bench.as_given() if decision.name == GIVEN else (plans[decision.name], None)
-        steps = candidates[decision.name].steps if decision.changed else ()
-        along = self._along(steps, facts)
-        return Tuning(self._given, plan, dataset, steps, decision, trials, equality, facts, found, self._refused, along)
+        if decision.changed:
+            whole = candidates[decision.name]
+            kept, equality, along, left_out = self._along(whole, equality, facts)
+            plan, dataset, steps = kept.plan, None, kept.steps
+        else:
+            plan, dataset = bench.as_given() if decision.name == GIVEN else (plans[decision.name], None)
+            steps, along, left_out = (), (), None
+        told = (self._given, plan, dataset, steps, decision, trials, equality, facts, found, self._refused)
+        return Tuning(*told, along, left_out)
 
     def _untouched(self, why: str) -> Tuning:
         """What was given, of which nothing could be tried."""
@@ -185,14 +197,31 @@ class _Tuner:
         terms = Terms(preserves, bench.seconds(PROOF_SHARE, LEAST_SHARE / 2), bench.clock, bench.scratch.own)
         return prove(self._given, plan, terms, bench.live())
 
-    def _along(self, steps: tuple[Step, ...], facts: Facts) -> tuple[Interval, ...]:
-        """What each change brought, measured: the throughput of each plan on the way over that of the one before it."""
-        if len(steps) < 2 or self._bench.seconds(1.0) <= 0:
-            return ()
-        plans = [self._given, *(step.rewrite.plan for step in steps)]
+    def _along(self, found: Found, equality: Equality | None, facts: Facts) -> Along:
+        """What each change brought, measured beside the one before it; the last ones are left out if it is faster without."""
+        if len(found.steps) < 2 or self._bench.seconds(1.0) <= 0:
+            return found, equality, (), None
+        plans = [self._given, *(step.rewrite.plan for step in found.steps)]
         named = {str(number): plan for number, plan in enumerate(plans)}
-        trials = self._bench.contest(named, facts, self._bench.seconds(1.0))
-        return tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
+        trials = self._bench.contest(named, facts, self._bench.seconds(WAY_SHARE))
+        gains = tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
+        count = _faster_without(trials, len(found.steps))
+        if count is None:
+            return found, equality, gains, None
+        shorter = dataclasses.replace(found, plan=plans[count], steps=found.steps[:count])
+        proof = self._proof(shorter.plan, _preserves(shorter))
+        if not proof.same:
+            return found, equality, gains, None
+        last = trials.ratio(str(len(found.steps)), str(count))
+        return shorter, proof, gains[:count], (found.steps[count:], last)
+
+
+def _faster_without(trials: Contest, count: int) -> int | None:
+    """After how many of a plan's changes it is surely faster than after all; the fastest such place."""
+    level = 1 - (1 - LEVEL) / (count - 1)
+    over = {number: trials.ratio(str(number), str(count), level=level) for number in range(1, count)}
+    sure = [number for number, found in over.items() if found.low > 1]
+    return max(sure, key=lambda number: over[number].value, default=None)
 
 
 def _kept(why: str) -> Decision:

@@ -1,0 +1,186 @@
+"""How right the cost model is: predicted against measured throughput and memory, for plans of every workload of the suite.
+
+    python benchmarks/predictions.py [--only NAME,...] [--plans N] [--rounds R] [--scale S] [--out FILE]
+
+Of each workload the plan given and others that the search reached, from the best to the worst by prediction, are built anew and
+drained for the job's epochs, in turns. Predicted is what `optimizer/model.py` says from the facts that were measured before:
+seconds to the first batch, and then seconds a row. An error is how far the measured rate lies from the predicted one.
+
+Memory is the growth of the process over a trial, after what was freed before went back to the system, against the predicted
+peak; told only where that is large enough to be seen beside what TensorFlow itself takes.
+"""
+
+from __future__ import annotations
+
+import os
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GCS_READ_CACHE_BLOCK_SIZE_MB", "1")
+
+import argparse
+import ctypes
+import json
+import random
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from suite.catalogue import WORKLOADS
+from suite.data import folder_of
+from suite.draining import Trial, run
+from suite.names import known_names
+from suite.surroundings import environment
+from suite.workload import WRITTEN, Setting, Workload
+
+import pipeline_opt as po
+from pipeline_opt.clock import SystemClock
+from pipeline_opt.machine import machine
+from pipeline_opt.optimizer.model import Prediction
+from pipeline_opt.optimizer.search import Found, search
+from pipeline_opt.tuner.bench import Bench
+from pipeline_opt.tuner.scratch import Scratch
+from pipeline_opt.tuner.wishes import Wishes
+
+SEEN_BYTES: Final = 32 << 20
+"""A predicted peak below that cannot be told from what else changes in the process."""
+CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 140)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A plan, predicted and measured. Rates are rows a second over all epochs of the job."""
+
+    workload: str
+    plan: str
+    predicted: float
+    measured: float
+    predicted_bytes: float
+    grown_bytes: float
+
+    @property
+    def error(self) -> float:
+        """How far the measured rate lies from the predicted one, as a part of the measured one."""
+        return abs(self.predicted / self.measured - 1)
+
+
+def spread(found: Sequence[Found], count: int) -> list[Found]:
+    """The first, and others evenly from there to the last, each by other rules."""
+    kinds: dict[frozenset[str], Found] = {}
+    for place in found:
+        kinds.setdefault(frozenset(step.rule for step in place.steps), place)
+    every = list(kinds.values())
+    places = [round(number * (len(every) - 1) / max(count - 1, 1)) for number in range(count)]
+    return [every[place] for place in sorted(set(places))]
+
+
+def predicted_rate(prediction: Prediction, rows: float, epochs: int) -> float:
+    """Rows a second over a job of epochs of so many rows each, their first batches included."""
+    # `seconds` is for a row in all epochs together.
+    return epochs * rows / (epochs * prediction.first_batch_s + rows * prediction.seconds)
+
+
+def pairs_of(workload: Workload, folder: Path, count: int, rounds: int, seed: int = 0) -> list[Pair]:
+    """Plans of a workload, measured in turns."""
+    with workload.place(folder) as place, Scratch() as scratch:
+        given = workload.build(place, Setting(WRITTEN, workload.given))
+        wishes = Wishes(epochs=workload.epochs, memory_bytes=workload.memory_bytes)
+        bench = Bench(given, wishes, machine(), SystemClock(), lambda *_: None, scratch)
+        facts = bench.facts()
+        plans = spread(search(bench.start, facts).found, count)
+        trials: list[list[Trial]] = [[] for _ in plans]
+        order, draw = list(range(len(plans))), random.Random(seed)
+        for _ in range(rounds):
+            draw.shuffle(order)
+            for number in order:
+                _give_back()
+                trials[number].append(run(lambda n=number: scratch.build(plans[n].plan), workload.epochs))
+        return [_pair(workload, found, done) for found, done in zip(plans, trials, strict=True)]
+
+
+def _pair(workload: Workload, found: Found, trials: list[Trial]) -> Pair:
+    told = "+".join(step.rule for step in found.steps) or "given"
+    rate = predicted_rate(found.prediction, trials[0].epochs[0].elements, workload.epochs)
+    grown = median(trial.growth_bytes for trial in trials)
+    return Pair(workload.name, told, rate, median(map(_rate, trials)), found.prediction.peak_bytes, grown)
+
+
+def _rate(trial: Trial) -> float:
+    return sum(epoch.elements for epoch in trial.epochs) / sum(epoch.seconds for epoch in trial.epochs)
+
+
+def _give_back() -> None:
+    """Let the allocator give what was freed back to the system, so that growth is seen."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def report(pairs: Sequence[Pair]) -> Table:
+    """A row a pair, the worst last."""
+    table = Table(title="Predicted and measured")
+    for title in ("workload", "rules"):
+        table.add_column(title)
+    for title in ("predicted rows/s", "measured rows/s", "error", "predicted MB", "grown MB"):
+        table.add_column(title, justify="right")
+    for pair in sorted(pairs, key=lambda pair: pair.error):
+        rates = (f"{pair.predicted:,.0f}", f"{pair.measured:,.0f}", f"{pair.error:.0%}")
+        sizes = (f"{pair.predicted_bytes / 1e6:,.0f}", f"{pair.grown_bytes / 1e6:,.0f}")
+        table.add_row(pair.workload, pair.plan, *rates, *sizes)
+    return table
+
+
+def sentences(pairs: Sequence[Pair]) -> list[str]:
+    """What the pairs come to."""
+    errors = sorted(pair.error for pair in pairs)
+    ninth = errors[min(len(errors) - 1, round(0.9 * len(errors)))]
+    told = [f"throughput, {len(pairs)} pairs: median error {median(errors):.0%}, 90th percentile {ninth:.0%}"]
+    large = [pair for pair in pairs if pair.predicted_bytes >= SEEN_BYTES]
+    if large:
+        ratios = sorted(pair.grown_bytes / pair.predicted_bytes for pair in large)
+        told.append(
+            f"memory, {len(large)} pairs: grown over predicted {median(ratios):.2f} in the median, "
+            f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+        )
+    return told
+
+
+def arguments() -> argparse.Namespace:
+    names = [workload.name for workload in WORKLOADS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=known_names(names), default=names, metavar="NAME,...", help=", ".join(names))
+    parser.add_argument("--plans", type=int, default=4, help="plans of each workload (4)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (3)")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the data (1)")
+    parser.add_argument("--out", type=Path, help="write all pairs to a JSON file")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments()
+    warnings.simplefilter("ignore", po.PlanWarning)
+    pairs: list[Pair] = []
+    broken: dict[str, str] = {}
+    for workload in WORKLOADS:
+        if workload.name not in given.only:
+            continue
+        try:
+            pairs += pairs_of(workload, folder_of(workload, given.scale), given.plans, given.rounds)
+        except Exception as error:  # noqa: BLE001 - what breaks in one workload is told, and the others are measured
+            broken[workload.name] = f"{type(error).__name__}: {error}"
+            CONSOLE.print(f"{workload.name}: {broken[workload.name]}", style="red")
+        CONSOLE.print(f"{workload.name} is done", style="dim")
+        if given.out:
+            told: dict[str, Any] = {"environment": environment(), "pairs": [asdict(pair) for pair in pairs]}
+            given.out.write_text(json.dumps({**told, "broken": broken}, indent=1) + "\n")
+    if pairs:
+        CONSOLE.print(report(pairs), *sentences(pairs), sep="\n")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
