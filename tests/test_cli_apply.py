@@ -13,14 +13,14 @@ from pipeline_opt.functions import Function
 from pipeline_opt.optimized import Optimized
 from pipeline_opt.pipeline import Pipeline
 from pipeline_opt.stages import Map
-from pipeline_opt.text import dumps, loads
+from pipeline_opt.text import loads, to_toml
 from pipeline_opt.tuner.decision import Decision
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
     path = tmp_path / "pipe.toml"
-    path.write_text(dumps(GIVEN))
+    path.write_text(to_toml(GIVEN))
     return path
 
 

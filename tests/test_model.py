@@ -30,6 +30,7 @@ from pipeline_opt.stages import (
     Options,
     PaddedBatch,
     Prefetch,
+    Rebatch,
     Repeat,
     Shard,
     Shuffle,
@@ -129,6 +130,24 @@ def test_batches_are_copied() -> None:
     assert loads(found) == {"batch": 2.51, "cores": 2.51 / 4}
 
 
+def test_rows_are_made_one_by_one_and_blocks_as_a_whole() -> None:
+    cost = dataclasses.replace(NOTHING, row=0.5, byte=0.01, element=0.1)
+    cut = {"tfrecords": READ, "unbatch": StageFacts(cpu_s=0.75, ratio=20.0)}
+    facts = dataclasses.replace(FACTS, overheads=cost, stages=cut)
+    rows, blocks = plan(Unbatch(), OFF), plan(Rebatch(name="unbatch", batch_size=4), OFF)
+    # A row: a twentieth of 1 s to read, 0.75 s to be made an element.
+    assert loads(predict(rows, facts)) == {"unbatch": 0.8, "cores": 0.2}
+    # 20 rows: 1 s to read, (1 + 5) * 0.5 for parts, 100 bytes of 0.01 s, 5 batches of 0.1 s.
+    assert loads(predict(blocks, facts)) == {"unbatch": 5.5 / 20, "cores": 5.5 / 80}
+    # Of a row nothing was measured: 0.1 s to hand it over, 0.5 s and 5 bytes of 0.01 s to copy it.
+    unknown = plan(Batch(batch_size=10), Unbatch(), OFF)
+    facts = dataclasses.replace(facts, stages={"tfrecords": READ})
+    assert loads(predict(unknown, facts))["unbatch"] == 1.0 + 0.5 + 1.0 + 0.01 + 0.1 + 0.5 + 1.0
+    # What is cut is held, and so is a batch that is under way.
+    assert held_bytes(blocks, FACTS) == 100.0 + 400.0
+    assert held_bytes(plan(Batch(batch_size=10), Unbatch()), FACTS) == 1000.0 + 1000.0
+
+
 def test_files_are_waited_for_at_once() -> None:
     far = StageFacts(
         bytes_out=100.0, elements=1000, files=10, open_s=50.0, stream_bytes_per_s=50.0, total_bytes_per_s=400.0
@@ -136,7 +155,8 @@ def test_files_are_waited_for_at_once() -> None:
     facts = dataclasses.replace(FACTS, stages={"tfrecords": far})
     # A record: 100 of 50 bytes a second, and a hundredth of 50 s to open its file: 2.5 s.
     assert loads(predict(plan(OFF), facts)) == {"tfrecords": 2.5, "storage": 0.25}
-    assert loads(predict(plan(Interleave(cycle_length=5), OFF), facts))["interleave"] == 0.5
+    # Five places, for each of which the next file is opened ahead: all ten at once.
+    assert loads(predict(plan(Interleave(cycle_length=5), OFF), facts))["interleave"] == 0.45
     assert loads(predict(plan(Interleave(cycle_length=50), OFF), facts)) == {"interleave": 0.25, "storage": 0.25}
     alone = Interleave(cycle_length=5, num_parallel_calls=None)
     assert loads(predict(plan(alone, OFF), facts))["interleave"] == 2.5
@@ -315,6 +335,7 @@ STAGES = st.one_of(
     st.builds(Batch, batch_size=COUNTS, num_parallel_calls=CALLS),
     st.builds(PaddedBatch, batch_size=COUNTS),
     st.builds(Unbatch),
+    st.builds(Rebatch, batch_size=COUNTS),
     st.builds(Take, count=st.integers(0, 2000)),
     st.builds(Skip, count=st.integers(0, 2000)),
     st.builds(Shard, num_shards=COUNTS, index=st.just(0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -70,13 +71,21 @@ def test_a_pipeline_of_long_batches_is_cut(cpu_s: float, cut: bool) -> None:
     facts = Facts(
         cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=1000, bytes_out=10.0, files=1)}
     )
-    count = elements_to_keep(plan, facts)
+    count = elements_to_keep(plan, [plan, plan, plan], facts, 12.0)
     assert (count is not None) is cut
     if count is not None:
-        # 2 cores, 50 ms an element: 40 elements in the second that an epoch is to take.
+        # 2 cores, 50 ms an element: 40 elements in the second that an epoch of one of three is to take in four rounds.
         assert 35 <= count <= 45
         kinds = [stage.kind for stage in shortened(plan, count).stages]
         assert kinds == ["interleave", "take", "map", "batch"]
+
+
+def test_a_short_epoch_is_not_cut() -> None:
+    plan = records(Interleave(), Map(function=PARSE), Batch(batch_size=2))
+    functions = {PARSE: FunctionFacts("pure", cpu_s=0.05)}
+    facts = Facts(cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=30, bytes_out=10.0, files=1)})
+    assert elements_to_keep(plan, [plan], facts, 12.0) == math.inf
+    assert shortened(plan, math.inf) is plan
 
 
 def test_every_source_of_a_combination_is_cut() -> None:

@@ -7,8 +7,17 @@
 from pipeline_opt.storage.bare import SOURCES
 from pipeline_opt.storage.compression import detect_compression
 from pipeline_opt.storage.formats import FORMATS, detect_format
-from pipeline_opt.storage.listing import resolve
+from pipeline_opt.storage.listing import remembering, resolve
 from pipeline_opt.storage.routes import schemes
 from pipeline_opt.storage.uris import SchemeStatus
 
-__all__ = ["FORMATS", "SOURCES", "SchemeStatus", "detect_compression", "detect_format", "resolve", "schemes"]
+__all__ = [
+    "FORMATS",
+    "SOURCES",
+    "SchemeStatus",
+    "detect_compression",
+    "detect_format",
+    "remembering",
+    "resolve",
+    "schemes",
+]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +22,10 @@ from pipeline_opt.storage.nearby import GLOB_SIGNS, missing, some
 from pipeline_opt.storage.routes import route
 from pipeline_opt.storage.uris import join
 
+MANY: Final = 4
+AT_ONCE: Final = 16
+"""Questions that a storage far away is asked at a time, where there are many."""
+
 _AUXILIARY: Final = (".json", ".md", ".yaml", ".yml", ".toml", ".py", ".idx", ".index", ".xml", ".html")
 
 
@@ -28,6 +35,19 @@ class _Found:
 
     path: str
     class_name: str = ""
+
+
+_known: ContextVar[dict[FileSource, ResolvedSource] | None] = ContextVar("listed", default=None)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Within it files are listed once: where many plans over the same files are built, and each look is a round trip."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 def resolve(source: FileSource) -> ResolvedSource:
@@ -42,11 +62,18 @@ def resolve(source: FileSource) -> ResolvedSource:
         SchemeError: the path's scheme cannot be opened on this machine.
         SourceError: a folder or file cannot be read.
     """
+    known = _known.get()
+    if known is None:
+        return _resolved(source)
+    if source not in known:
+        known[source] = _resolved(source)
+    return known[source]
+
+
+def _resolved(source: FileSource) -> ResolvedSource:
     found: list[_Found] = []
     class_names: set[str] = set()
-    for path in source.paths:
-        storage, name = file_system(path, source.access)
-        files, classes = _expand(source, storage, name, path)
+    for name, files, classes in _all_expanded(source):
         literal = len(files) == 1 and files[0].path == name
         known = {f.path for f in found}
         found += [f for f in files if literal or f.path not in known]
@@ -64,6 +91,21 @@ def resolve(source: FileSource) -> ResolvedSource:
     numbers = {name: number for number, name in enumerate(names)}
     labels = tuple(numbers[f.class_name] for f in found) if isinstance(source, Images) else None
     return ResolvedSource(paths, labels, names, total, _checked_compression(source, paths), _client(source, paths))
+
+
+def _all_expanded(source: FileSource) -> list[tuple[str, list[_Found], set[str]]]:
+    """Every path's name, files and classes. Many far away are asked for at a time, as each answer takes a round trip."""
+
+    def expanded(path: str) -> tuple[str, list[_Found], set[str]]:
+        storage, name = file_system(path, source.access)
+        return (name, *_expand(source, storage, name, path))
+
+    first, *others = source.paths
+    found = [expanded(first)]
+    if len(others) < MANY or not any("://" in path for path in others):
+        return found + [expanded(path) for path in others]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return found + list(pool.map(expanded, others))
 
 
 def _client(source: FileSource, paths: Sequence[str]) -> str:

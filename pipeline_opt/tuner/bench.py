@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -107,7 +108,7 @@ class Bench:
 
     def contest(self, plans: Mapping[str, Plan], facts: Facts, seconds: float) -> Contest:
         """Run plans in turns; `given` stands for what was given itself, not for what was read of it."""
-        count = elements_to_keep(self.given, facts)
+        count = elements_to_keep(self.given, plans.values(), facts, seconds)
         endless = is_endless(self._sample, nodes_of(self._sample))
         return contest(
             {name: self._maker(name, plan, count) for name, plan in plans.items()},
@@ -127,9 +128,9 @@ class Bench:
         """A dataset of what was given, to look at."""
         return self.scratch.build(self.given)
 
-    def _maker(self, name: str, plan: Plan, count: int | None) -> Callable[[], Any]:
+    def _maker(self, name: str, plan: Plan, count: float | None) -> Callable[[], Any]:
         """What makes a dataset that is tried: all of it, or, of all alike, the first elements only."""
-        if count is not None:
+        if count is not None and count < math.inf:
             return lambda: self.scratch.build(shortened(plan, count))
         return self._make_given if name == GIVEN else lambda: self.scratch.build(plan)
 

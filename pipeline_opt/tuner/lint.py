@@ -18,6 +18,7 @@ from pipeline_opt.optimizer.search import outcomes
 from pipeline_opt.order import harms
 from pipeline_opt.plan import Plan, with_inner
 from pipeline_opt.stages import FUNCTION_FIELDS
+from pipeline_opt.storage import remembering
 from pipeline_opt.summary import SCHEMA
 from pipeline_opt.text import plan_text
 from pipeline_opt.tuner.baselines import writes_for_good
@@ -110,7 +111,7 @@ def lint(
     Raises:
         PlanError, SourceError: The pipeline cannot be built.
     """
-    with Scratch() as scratch:
+    with Scratch() as scratch, remembering():
         return _lint(Bench(pipeline, wishes, machine, clock, on_progress, scratch))
 
 

@@ -14,6 +14,7 @@ from pipeline_opt.optimizer.model import predict
 from pipeline_opt.optimizer.rewrite import Rewrite
 from pipeline_opt.optimizer.search import Found, Search, Step, search
 from pipeline_opt.plan import Plan
+from pipeline_opt.storage import remembering
 from pipeline_opt.tuner.baselines import autotuned, writes_for_good
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
@@ -96,7 +97,7 @@ def tune(
     Raises:
         PlanError, SourceError: The pipeline cannot be built.
     """
-    with Scratch() as scratch:
+    with Scratch() as scratch, remembering():
         return _Tuner(Bench(pipeline, wishes, machine, clock, on_progress, scratch)).run()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pipeline_opt.build.steps import build_steps
 from pipeline_opt.clock import Clock
@@ -40,11 +40,11 @@ def stream_of(source: FileSource, listed: ResolvedSource, clock: Clock) -> Strea
         clock: Measures.
     """
     firsts, rest_s, rest_bytes, elements = list[float](), 0.0, 0, 0
+    datasets = [_dataset_of(source, listed, path) for path in listed.files[-FILES:]]
     started, cpu = clock.now(), clock.cpu()
-    for path in listed.files[-FILES:]:
+    for dataset in datasets:
         begun, first = clock.now(), None
-        one = dataclasses.replace(source, paths=(path,))
-        for element in build_steps(Plan(one), partial(_alone, listed, path), on_host=True)[-1].after:
+        for element in dataset:
             elements += 1
             if first is None:
                 first = clock.now()
@@ -59,6 +59,11 @@ def stream_of(source: FileSource, listed: ResolvedSource, clock: Clock) -> Strea
     used = clock.cpu() - cpu
     rate = rest_bytes / rest_s if rest_s > 0.01 and rest_bytes > 1 << 16 else None
     return Stream(median(firsts) if firsts else 0.0, rate, used / max(elements, 1))
+
+
+def _dataset_of(source: FileSource, listed: ResolvedSource, path: str) -> Any:
+    one = dataclasses.replace(source, paths=(path,))
+    return build_steps(Plan(one), partial(_alone, listed, path), on_host=True)[-1].after
 
 
 def _alone(listed: ResolvedSource, path: str, _: FileSource) -> ResolvedSource:
