@@ -395,3 +395,11 @@ def test_time_ends_it(data: Any) -> None:
     assert found.same
     assert not found.whole
     assert "a sample, as time allowed no more" in found.notes
+
+
+def test_rows_in_any_order_may_be_rounded_where_that_is_said(tf: Any) -> None:
+    one = tf.data.Dataset.from_tensor_slices(np.linspace(1, 2, 50, dtype=np.float32))
+    other = one.map(lambda x: x * (1 + 1e-6)).shuffle(50, seed=1)
+    assert compare(one, other, preserves="set", bound=Bound(1e-5, 1e-6)).same
+    assert not compare(one, other, preserves="set").same
+    assert not compare(one, one.map(lambda x: x * 1.001).shuffle(50), preserves="set", bound=Bound(1e-5, 1e-6)).same

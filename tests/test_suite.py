@@ -27,6 +27,7 @@ from suite import cache_too_large, draining, oracle, ours, ratios, rounds, ssd, 
 from suite.catalogue import MODULES, WORKLOADS
 from suite.draining import Epoch, NoElements, Trial
 from suite.names import VARIANTS
+from suite.ours import Tuned
 from suite.variants import Terms, contest, setting_of
 from suite.workload import AUTO, AUTOTUNE, NAIVE, WRITTEN, Knobs, Setting, Workload, heuristic, settings
 
@@ -339,13 +340,25 @@ def test_ours_is_built_anew_for_every_trial(monkeypatch: pytest.MonkeyPatch) -> 
 
     def optimize(dataset: Any, **arguments: Any) -> Any:
         asked.append(arguments)
-        return SimpleNamespace(pipeline=SimpleNamespace(build=lambda: [dataset]), explain=lambda: "batched")
+        made = SimpleNamespace(build=lambda: [dataset])
+        return SimpleNamespace(pipeline=made, explain=lambda: "batched", changed=len(asked) == 1)
 
     monkeypatch.setattr(po, "optimize", optimize, raising=False)
     found = ours.tuned("given", 5, 60.0, 1 << 20)
     assert asked == [{"epochs": 5, "budget_s": 60.0, "memory_bytes": 1 << 20}]
     assert found.build() == ["given"]
     assert found.build() is not found.build()
+    assert not found.unchanged
+    assert ours.tuned("given", 5, 60.0, 1 << 20).unchanged
+
+
+def test_what_is_returned_unchanged_is_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "tuned", lambda *_: Tuned(lambda: None, 1.0, "given is returned unchanged", True))
+    found = contest(
+        replace(BY_NAME["audio"], dataset=lambda place, knobs: (place, knobs)), "here", Terms(asked=("ours",))
+    )
+    assert list(found.builds) == ["autotune"]
+    assert found.settings["ours"] == "given is returned unchanged"
 
 
 def test_a_contest_names_its_settings_and_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

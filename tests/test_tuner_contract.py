@@ -201,6 +201,6 @@ def tuned_for_real(pipeline: Any) -> Tuning:
 def test_an_order_that_is_no_longer_drawn_anew_is_found() -> None:
     given = Plan(Tensors(value=list(range(400))), (Shuffle(buffer_size=400),))
     frozen = dataclasses.replace(given, stages=(*given.stages, Cache()))
-    found = prove(given, frozen, Terms("set", 5.0, SystemClock(), lambda plan: plan))
+    found = prove(given, frozen, Terms("set", False, 5.0, SystemClock(), lambda plan: plan))
     assert not found.same
     assert "no longer drawn anew" in str(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from pipeline_opt.build.traced import traced
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
 from pipeline_opt.plan import Plan, Zip
-from pipeline_opt.sources import Tensors, TFRecords
+from pipeline_opt.sources import Tensors, TextLines, TFRecords
 from pipeline_opt.stages import Batch, Interleave, Map, Repeat, Shuffle, Take
 from pipeline_opt.storage import resolve
 from pipeline_opt.text.sides import side_by_side
 from pipeline_opt.tuner.equal import reproducible
 from pipeline_opt.tuner.randomness import random_components
+from pipeline_opt.tuner.sampled import sampled, share_to_compare
 from pipeline_opt.tuner.shortened import elements_to_keep, shortened
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
@@ -130,3 +132,27 @@ def test_what_randomness_touches_is_known_by_component() -> None:
         numbers(Map(function=Function.of(noise)), Map(function=Function.of(swap))), resolve, on_host=True
     )
     assert random_components(steps) == {0}
+
+
+def test_a_part_of_the_data_is_the_same_for_every_plan_over_it(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"{number}.txt").write_text("a\n")
+    given = Plan(TextLines(paths=(str(tmp_path),)), (Interleave(), Batch(batch_size=2)))
+    facts = Facts(stages={"tensors": StageFacts(elements=100)})
+    part = sampled(given, 0.26, facts)
+    assert isinstance(part.source, TextLines)
+    assert [Path(path).name for path in part.source.paths] == ["0.txt", "1.txt"]
+    assert part.stages == given.stages
+    assert sampled(given, 1.0, facts) is given
+    taken = sampled(numbers(Shuffle(buffer_size=5)), 0.1, facts)
+    assert [stage.kind for stage in taken.stages] == ["take", "shuffle"]
+    assert taken.stages[0] == Take(name="sample", count=10)
+
+
+def test_how_much_of_the_data_fits_into_the_time() -> None:
+    known = StageFacts(elements=1000, bytes_out=10.0, files=1)
+    slow = Facts(cores=1, functions={PARSE: FunctionFacts("pure", cpu_s=0.06)}, stages={"tfrecords": known})
+    plan = records(Map(function=PARSE), Batch(batch_size=2))
+    # An epoch takes a minute.
+    assert share_to_compare(plan, slow, 36.0) == pytest.approx(0.1, rel=0.05)
+    assert share_to_compare(plan, slow, 3600.0) == 1.0

@@ -23,11 +23,13 @@ class Tuned:
         build: Makes its dataset, with empty caches.
         seconds: What tuning took.
         told: What was changed, in words.
+        unchanged: Whether it is the very pipeline that was given.
     """
 
     build: Callable[[], tf.data.Dataset]
     seconds: float
     told: str
+    unchanged: bool = False
 
 
 def tuned(dataset: tf.data.Dataset, epochs: int, budget_s: float, memory_bytes: int | None) -> Tuned:
@@ -41,4 +43,5 @@ def tuned(dataset: tf.data.Dataset, epochs: int, budget_s: float, memory_bytes: 
         raise Unavailable(f"pipeline_opt {po.__version__} has no optimize")
     start = time.perf_counter()
     best = optimize(dataset, epochs=epochs, budget_s=budget_s, memory_bytes=memory_bytes)
-    return Tuned(best.pipeline.build, time.perf_counter() - start, str(best.explain()))
+    seconds = time.perf_counter() - start
+    return Tuned(best.pipeline.build, seconds, str(best.explain()), unchanged=not best.changed)

@@ -56,7 +56,9 @@ def contest(workload: Workload, place: str, terms: Terms) -> Contest:
         try:
             if name == "ours":
                 found.tuned = _tuned(workload, place, terms)
-                found.builds[name], found.settings[name] = found.tuned.build, found.tuned.told
+                found.settings[name] = found.tuned.told
+                if not found.tuned.unchanged:
+                    found.builds[name] = found.tuned.build
             else:
                 setting = setting_of(name, workload, terms)
                 found.builds[name] = partial(workload.build, place, setting)

@@ -18,7 +18,7 @@ from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import Batching, FlatMap, Interleave, Map, PaddedBatch, Repeat, Shuffle, Stage
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.components import places_of
-from pipeline_opt.tuner.differences import Bound
+from pipeline_opt.tuner.differences import EXACT, Bound
 from pipeline_opt.tuner.proof import Equality, Preserves, compare
 from pipeline_opt.tuner.randomness import random_components
 from pipeline_opt.tuner.rows import is_batched
@@ -36,12 +36,14 @@ class Terms:
 
     Args:
         preserves: What the other plan is to preserve.
+        rounds: Whether its floats may be rounded otherwise.
         seconds: How long elements are read.
         clock: Where time comes from.
         own: Gives a plan files of its own.
     """
 
     preserves: Preserves
+    rounds: bool
     seconds: float
     clock: Clock
     own: Callable[[Plan], Plan]
@@ -85,7 +87,7 @@ def _compare(pair: tuple[Any, Any], given: Plan, terms: Terms, share: float, **h
         original,
         rewritten,
         preserves=terms.preserves,
-        bound=BOUND,
+        bound=BOUND if terms.rounds else EXACT,
         batched=is_batched(given, original.element_spec),
         padding=_padding(given, original.element_spec),
         leftover=_leftover(given) if terms.preserves == "set" else 0,

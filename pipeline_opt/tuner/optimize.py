@@ -21,6 +21,7 @@ from pipeline_opt.tuner.bootstrap import LEVEL, Interval
 from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN, Decision, decide
 from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.proof import Equality, Preserves
+from pipeline_opt.tuner.sampled import sampled, share_to_compare
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.trials import Contest
 from pipeline_opt.tuner.wishes import Wishes
@@ -123,7 +124,7 @@ class _Tuner:
         candidates = {name: self._whole(c, facts) for name, c in chosen(found, self._given, TRIED).items()}
         plans = {GIVEN: self._given, AUTOTUNE: autotuned(self._given), **{n: c.plan for n, c in candidates.items()}}
         trials = self._trials(plans, facts)
-        decision, equality = self._settled(trials, plans, candidates)
+        decision, equality = self._settled(trials, plans, candidates, facts)
         if decision.changed:
             whole = candidates[decision.name]
             kept, equality, along, left_out = self._along(whole, equality, facts)
@@ -174,7 +175,7 @@ class _Tuner:
     # ---- the decision ------------------------------------------------------------------------------------------------
 
     def _settled(
-        self, trials: Contest, plans: Mapping[str, Plan], candidates: Mapping[str, Found]
+        self, trials: Contest, plans: Mapping[str, Plan], candidates: Mapping[str, Found], facts: Facts
     ) -> tuple[Decision, Equality | None]:
         """The best plan whose elements were shown to be the same."""
         measured = {candidate.name for candidate in trials.candidates}
@@ -184,8 +185,8 @@ class _Tuner:
             if decision.name == GIVEN:
                 return decision, None
             self._bench.tell("comparing elements")
-            preserves = _preserves(candidates[decision.name]) if decision.changed else "exact"
-            equality = self._proof(plans[decision.name], preserves)
+            steps = candidates[decision.name].steps if decision.changed else ()
+            equality = self._proof(plans[decision.name], steps, facts)
             if equality.same:
                 return decision, equality
             self._refused[decision.name] = str(equality)
@@ -193,10 +194,19 @@ class _Tuner:
                 why = f"the elements of {AUTOTUNE}, which is the faster of the two, were not shown to be the same"
                 return _kept(why), None
 
-    def _proof(self, plan: Plan, preserves: Preserves) -> Equality:
-        bench = self._bench
-        terms = Terms(preserves, bench.seconds(PROOF_SHARE, LEAST_SHARE / 2), bench.clock, bench.scratch.own)
-        return prove(self._given, plan, terms, bench.live())
+    def _proof(self, plan: Plan, steps: tuple[Step, ...], facts: Facts) -> Equality:
+        """The comparison. Where rows may come in any order it takes whole epochs: of a part of the data, if they are long."""
+        bench, kept = self._bench, {step.rewrite.preserves for step in steps}
+        preserves: Preserves = "set" if "set" in kept else "rounding" if "rounding" in kept else "exact"
+        terms = Terms(
+            preserves, "rounding" in kept, bench.seconds(PROOF_SHARE, LEAST_SHARE / 2), bench.clock, bench.scratch.own
+        )
+        share = share_to_compare(self._given, facts, terms.seconds) if preserves == "set" else 1.0
+        if share == 1:
+            return prove(self._given, plan, terms, bench.live())
+        found = prove(sampled(self._given, share, facts), sampled(plan, share, facts), terms)
+        note = f"of {share:.1%} of the data, as whole epochs take long"
+        return dataclasses.replace(found, whole=False, notes=(*found.notes, note))
 
     def _along(self, found: Found, equality: Equality | None, facts: Facts) -> Along:
         """What each change brought, measured beside the one before it; the last ones are left out if it is faster without."""
@@ -210,7 +220,7 @@ class _Tuner:
         if count is None:
             return found, equality, gains, None
         shorter = dataclasses.replace(found, plan=plans[count], steps=found.steps[:count])
-        proof = self._proof(shorter.plan, _preserves(shorter))
+        proof = self._proof(shorter.plan, shorter.steps, facts)
         if not proof.same:
             return found, equality, gains, None
         last = trials.ratio(str(len(found.steps)), str(count))
@@ -227,11 +237,6 @@ def _faster_without(trials: Contest, count: int) -> int | None:
 
 def _kept(why: str) -> Decision:
     return Decision(GIVEN, False, None, None, f"{GIVEN} is returned unchanged: {why}")
-
-
-def _preserves(found: Found) -> Preserves:
-    kept = found.preserves
-    return "rounding" if kept == "rounding" else "set" if kept == "set" else "exact"
 
 
 def chosen(found: Search, given: Plan, count: int) -> dict[str, Found]:

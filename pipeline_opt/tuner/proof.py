@@ -114,7 +114,7 @@ def compare(
         rewritten: The one that is to take its place.
         preserves: `exact`: bit for bit, in the same batches, in order where there is one. `rounding`: likewise, but floats within
             `bound`. `set`: the same rows in an epoch, in batches of the same sizes, in whatever order.
-        bound: How far floats may be apart; only for `rounding`.
+        bound: How far floats may be apart; not for `exact`.
         ordered: Whether the original's elements come in the same order every time. None: that is found out where they differ.
         batched: Whether the elements are batches, so that their rows can be compared in any order.
         mask: Numbers of the components (in the order of `tf.nest.flatten`) that random operations touch.
@@ -128,7 +128,7 @@ def compare(
     """
     clock = SystemClock() if clock is None else clock
     limits = Limits(clock, clock.now() + max_seconds, max_elements)
-    allowed = bound if preserves == "rounding" else EXACT
+    allowed = EXACT if preserves == "exact" else bound
     job = _Job(preserves, allowed, batched, tuple(mask), padding or {}, leftover, limits.part(0.5) if fresh else limits)
     types = _types(original.element_spec, rewritten.element_spec)
     if types is not None:
@@ -279,7 +279,7 @@ def _read(dataset: Any, job: _Job, limits: Limits) -> _Epoch:
         components = without(everything, job.mask)
         epoch.shapes.add(everything)
         epoch.sizes[(next(iter(row_counts(components)), None) or 0) if job.batched else 1] += 1
-        if job.preserves == "rounding":
+        if job.bound != EXACT:
             epoch.rows.add(components, batched=job.batched, padding=job.padding)
             epoch.too_much = epoch.rows.nbytes > MOST_KEPT
         else:
@@ -311,7 +311,7 @@ def _as_rows(original: Any, rewritten: Any, job: _Job) -> Equality:
             ", ".join(f"{n:,} of {size:,}" for size, n in sorted(e.sizes.items(), reverse=True)) for e in (one, other)
         ]
         return replace(result, difference=Difference("batches of other sizes", None, "", *texts))
-    if job.preserves == "rounding":
+    if job.bound != EXACT:
         return _nearly(one, other, job, result)
     if one.fingerprint.same_rows(other.fingerprint):
         return replace(result, same=True)
