@@ -492,6 +492,15 @@ def test_nothing_is_decided_without_a_round() -> None:
     assert decision.sentence == "given is returned unchanged: ours was not measured beside it"
 
 
+def test_a_contest_that_goes_on_counts_all_rounds_in_pairs() -> None:
+    first, later = made(given=[10, 10], ours=[5, 5], other=[9, 9]), made(given=[10, 10, 10], ours=[2.5, 2.5, 2.5])
+    both = first.joined(later)
+    assert both.ratio("ours", "given").rounds == 5
+    assert both.ratio("ours", "given").value == pytest.approx(2 * 2 ** (3 / 5))
+    assert both.ratio("other", "given").rounds == 2
+    assert (both.rounds, both.seconds) == (first.rounds + later.rounds, 20.0)
+
+
 # --- TensorFlow itself
 
 

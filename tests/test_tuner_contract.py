@@ -142,12 +142,20 @@ def test_a_plan_that_is_not_beaten_is_returned_itself(monkeypatch: pytest.Monkey
     assert not found.changed
 
 
-def test_an_open_contest_is_held_again_with_the_most_promising_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_contest_goes_on_with_the_most_promising_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     wild = [6.0, 11.0, 6.0, 11.0, 7.0]
-    done = Told(monkeypatch, times(SLOW, SLOW, SLOW, wild), times(SLOW, SLOW, SLOW, QUICK))
+    done = Told(monkeypatch, times(SLOW, SLOW, SLOW, wild), times(SLOW * 3, SLOW * 3, SLOW * 3, QUICKEST * 3))
     found = tuned(dataset())
     assert done.tried == [{"given", "autotune", "plan 1", "plan 2"}, {"given", "autotune", "plan 2"}]
     assert [step.rule for step in found.steps] == ["rule 2"]
+    assert found.decision.over_given is not None
+    assert found.decision.over_given.rounds == 20
+
+
+def test_a_second_contest_alone_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = [1.0, 30.0, 1.0, 30.0, 1.0]
+    Told(monkeypatch, times(SLOW, SLOW, SLOW, wild), times(SLOW, SLOW, SLOW, QUICK))
+    assert not tuned(dataset()).changed
 
 
 def test_an_open_contest_in_which_nothing_is_promising_is_not_held_again(monkeypatch: pytest.MonkeyPatch) -> None:

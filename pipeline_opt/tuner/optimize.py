@@ -154,14 +154,17 @@ class _Tuner:
     # ---- trials ------------------------------------------------------------------------------------------------------
 
     def _trials(self, plans: Mapping[str, Plan], facts: Facts) -> Contest:
-        """The trials; where they leave it open, those of the most promising plan alone with the baselines."""
+        """The trials; where they leave it open, more of them for the most promising plan alone with the baselines.
+
+        It counts with the rounds that it had among all, so that it is held to the level for all of them.
+        """
         bench = self._bench
         trials = bench.contest(plans, facts, bench.seconds(TRIAL_SHARE, LEAST_SHARE))
         finalist = self._finalist(trials, [name for name in plans if name not in (GIVEN, AUTOTUNE)])
         if finalist is None:
             return trials
         last = {name: plans[name] for name in (GIVEN, AUTOTUNE, finalist)}
-        return bench.contest(last, facts, bench.seconds(FINAL_SHARE))
+        return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE)))
 
     def _finalist(self, trials: Contest, candidates: list[str]) -> str | None:
         """The most promising candidate, where none has been shown to be faster yet and there is time to look closer."""

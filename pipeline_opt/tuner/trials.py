@@ -84,6 +84,13 @@ class Contest:
     stopped: bool = False
     job_epochs: int = 1
 
+    def joined(self, later: Contest) -> Contest:
+        """The rounds of both, of which the later one has some of the candidates only; who is out of it is out."""
+        more = {candidate.name: candidate for candidate in later.candidates}
+        candidates = tuple(_continued(one, more.get(one.name), self.rounds) for one in self.candidates)
+        seconds, rounds = self.seconds + later.seconds, self.rounds + later.rounds
+        return replace(self, candidates=candidates, seconds=seconds, rounds=rounds, stopped=later.stopped)
+
     def __getitem__(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
 
@@ -112,6 +119,13 @@ class Contest:
             if best is not None and self.ratio(name, best).value > 1:
                 best = name
         return best
+
+
+def _continued(one: Candidate, more: Candidate | None, rounds: int) -> Candidate:
+    if more is None:
+        return one
+    turns = tuple(replace(turn, round=rounds + turn.round) for turn in more.turns)
+    return replace(one, turns=(*one.turns, *turns), dropped=more.dropped)
 
 
 def contest(
