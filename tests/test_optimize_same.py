@@ -78,8 +78,11 @@ def _rounds(found: Found) -> bool:
 
 
 def _proved(given: Plan, found: Found, recipe: Recipe, scratch: Scratch) -> str:
-    """What the proof itself says that is wrong; nothing where it says that they are the same, or that it does not know."""
-    if recipe.state.changes or recipe.state.carries:
+    """What the proof itself says that is wrong; nothing where it says that they are the same, or that it does not know.
+
+    Of elements that chance chooses it may say that they are others.
+    """
+    if recipe.state.changes or recipe.state.carries or recipe.equality == Equality.SHAPES:
         return ""
     preserves: Any = found.preserves
     shown = prove(given, found.plan, Terms(preserves, _rounds(found), 4.0, SystemClock(), scratch.own))

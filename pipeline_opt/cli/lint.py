@@ -11,7 +11,7 @@ from pipeline_opt.cli import options as o
 from pipeline_opt.cli.console import Output, progress_bar
 from pipeline_opt.cli.measuring import accelerator_of
 from pipeline_opt.cli.outputs import JsonFile
-from pipeline_opt.cli.reaching import access_settings, size_of, wanted_access
+from pipeline_opt.cli.reaching import access_settings, wanted_access
 from pipeline_opt.cli.startup import load_tensorflow
 from pipeline_opt.cli.targets import make_pipeline, plan_options, reading_options
 from pipeline_opt.errors import UsageError
@@ -55,14 +55,7 @@ def run(
     reading, reaching = reading_options(delimiter, header, record_bytes), access_settings(via, access)
     options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
     emulated = accelerator_of(accelerator, None)
-    wishes = shared.wishes_of(
-        budget_s=budget,
-        memory_bytes=None if memory is None else size_of("--memory", memory),
-        epochs=epochs,
-        step_s=0.0 if emulated is None else emulated.step_s,
-        bits=bits,
-        order_free=order_free,
-    )
+    wishes = shared.wishes_of(emulated, budget_s=budget, memory=memory, epochs=epochs, bits=bits, order_free=order_free)
     json_out = JsonFile(json_file, force=force)
     load_tensorflow(wanted_access(config, targets or (), reaching))
     pipeline = make_pipeline(targets or (), options)

@@ -119,14 +119,7 @@ def run(
     reading, reaching = reading_options(delimiter, header, record_bytes), access_settings(via, access)
     options = plan_options(order, config, file_format, maps, random_maps, batch_size, shuffle_buffer, reading, reaching)
     emulated = accelerator_of(accelerator, None)
-    wishes = wishes_of(
-        budget_s=budget,
-        memory_bytes=None if memory is None else size_of("--memory", memory),
-        epochs=epochs,
-        step_s=0.0 if emulated is None else emulated.step_s,
-        bits=bits,
-        order_free=order_free,
-    )
+    wishes = wishes_of(emulated, budget_s=budget, memory=memory, epochs=epochs, bits=bits, order_free=order_free)
     applied_to = applying.file_to_apply_to(targets or (), config) if apply else None
     json_out = JsonFile(json_file, force=force)
     folder = Folder(out, derived_name("optimize", [*(targets or ()), str(config or "")]), FILES, json_out, force=force)
@@ -145,17 +138,19 @@ def run(
         folder.drop_if_empty()
 
 
-def wishes_of(**asked: Any) -> Wishes:
+def wishes_of(emulated: EmulatedAccelerator | None, *, memory: str | None, **asked: Any) -> Wishes:
     """What is asked, checked.
 
     Raises:
         UsageError: An option is out of range.
     """
+    bytes_ = None if memory is None else size_of("--memory", memory)
+    step_s = 0.0 if emulated is None else emulated.step_s
     try:
-        return Wishes(**asked)
+        return Wishes(memory_bytes=bytes_, step_s=step_s, **asked)
     except UsageError as error:
         name, equals, rest = str(error).partition("=")
-        raise UsageError(f"{OPTIONS.get(name, name)}{equals}{rest.removesuffix(', or None')}") from error
+        raise UsageError(f"{OPTIONS.get(name, name)}{equals}{rest}") from error
 
 
 def _optimized(pipeline: Pipeline, wishes: Wishes) -> Optimized:

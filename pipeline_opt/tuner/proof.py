@@ -138,7 +138,10 @@ def compare(
         found = replace(found, notes=(*found.notes, _masked(original, job)))
     if not fresh or not found.same:
         return found
-    seen = freshness(original, rewritten, mask=job.mask, batched=batched, padding=job.padding, limits=limits)
+    try:
+        seen = freshness(original, rewritten, mask=job.mask, batched=batched, padding=job.padding, limits=limits)
+    except UsageError as error:
+        return replace(found, notes=(*found.notes, f"whether epochs still differ is not known: {error}"))
     return _with_freshness(found, seen)
 
 
