@@ -43,6 +43,11 @@ def split(record):
     return tf.strings.bytes_split(tf.strings.as_string(tf.strings.length(record)))
 
 
+def spans(record):
+    places = tf.range(tf.strings.length(record) % 5)
+    return places, {"twice": tf.stack([places * 2, places], 1)}
+
+
 def number_of(value):
     return tf.cast(tf.strings.length(value) if value.dtype == tf.string else value, tf.float32)
 

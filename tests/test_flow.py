@@ -102,6 +102,15 @@ def test_batches_of_another_size_and_measured_ones() -> None:
     assert ends(bucket) == [Flow(0.125, 8.0, 200.0)]  # 1,600 bytes in 8 rows
 
 
+def test_vectors_are_cut_into_the_rows_that_were_measured() -> None:
+    facts = dataclasses.replace(FACTS, stages={**FACTS.stages, "unbatch": StageFacts(ratio=25.0)})
+    rows, blocks = plan(Unbatch(), Batch(batch_size=5)), plan(Rebatch(name="unbatch", batch_size=5))
+    assert [given for _, _, given in flows(rows, facts)] == [Flow(25.0, 1.0, 4.0), Flow(5.0, 5.0, 4.0)]
+    assert [given for _, _, given in flows(blocks, facts)] == [Flow(5.0, 5.0, 4.0)]
+    empty = dataclasses.replace(facts, stages={"unbatch": StageFacts(ratio=0.0)})
+    assert last_flow(rows, empty).rows_in_all == 1.0
+
+
 def test_a_form_that_was_measured_counts_and_others_do_not() -> None:
     forms = {"pure_part": FormFacts(cpu_s=2.0, bytes_out=7.0), "crop_window": FormFacts(refused="no")}
     facts = Facts(functions={DECODE: FunctionFacts("random", cpu_s=5.0, bytes_out=9.0, forms=forms)})

@@ -49,6 +49,15 @@ def test_a_form_of_a_function_that_always_fails_is_refused() -> None:
     assert "nothing to compare" in str(found.refused)
 
 
+def test_rows_of_several_lengths_at_once_and_taken_apart() -> None:
+    found, apart = finder(lambda line: tf.strings.split(line), ["a b", "", "c", "d e f"]).of_chunks()
+    assert (found.preserves, found.refused) == ("exact", None)
+    assert apart.cpu_s >= 0
+    refused, nothing = finder(lambda x: tf.unique(x)[0], VECTORS).of_chunks()
+    assert "Unique" in str(refused.refused)
+    assert nothing.cpu_s == 0
+
+
 def test_forms_in_place_one_after_another() -> None:
     def function(contents: Any) -> Any:
         image = tf.image.random_crop(tf.io.decode_jpeg(contents, 3), [20, 20, 3])

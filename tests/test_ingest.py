@@ -150,6 +150,22 @@ def test_a_padded_batch_keeps_shapes_and_values(tf: Any) -> None:
     assert first[0][1].numpy().tolist() == [0, -1, -1, -1, -1, -1, -1]
 
 
+def test_vectors_that_a_function_makes_of_records_are_cut_into_rows(tf: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one two\n\nthree four five\n")
+    lines = tf.data.TextLineDataset([str(tmp_path / "a.txt")])
+    words = lines.map(lambda line: (tf.strings.split(line), tf.strings.length(tf.strings.split(line))))
+    dataset = words.unbatch().batch(2, drop_remainder=True)
+    plan = imported(dataset)
+    assert [stage.kind for stage in plan.stages] == ["map", "unbatch", "batch"]
+    again = built(plan)
+    assert again.element_spec == dataset.element_spec
+    found = [[part.tolist() for part in batch] for batch in again.as_numpy_iterator()]
+    assert found == [[[b"one", b"two"], [3, 3]], [[b"three", b"four"], [5, 4]]]
+    # Letters of a word are no rows of one length.
+    letters_of = lines.map(lambda line: tf.strings.unicode_split(tf.strings.split(line), "UTF-8")).unbatch()
+    assert isinstance(imported(letters_of).stages[-1], OpaqueStage)
+
+
 # ---- what a plan has no words for -----------------------------------------------------------------------------------
 
 

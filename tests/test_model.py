@@ -292,6 +292,13 @@ def test_the_first_batch_waits_for_a_file_and_for_the_shuffle() -> None:
     assert predict(late, facts).first_batch_s == pytest.approx(7.0 + 50 * row + 4 * (row + 8.0))
 
 
+def test_the_first_row_of_a_chunk_waits_for_all_of_them() -> None:
+    apart = plan(Batch(batch_size=4, num_parallel_calls=None), decode(None, forms=("batched",)), Unbatch(), OFF)
+    assert predict(apart, FACTS).first_batch_s == pytest.approx(3 * (1.0 + 1.0) + 2.0)
+    # The source reads one row at a time; a chunk is in the batch, and one more is being taken apart.
+    assert held_bytes(apart, FACTS) == 4 * 100.0 + 4 * 500.0
+
+
 def test_the_first_step_is_no_part_of_the_first_batch() -> None:
     facts = dataclasses.replace(FACTS, step_s=1000.0)
     assert predict(plan(Batch(batch_size=4), Prefetch(), OFF), facts).first_batch_s == pytest.approx(4.0)

@@ -77,6 +77,8 @@ LEGAL = {
     "padded again after unbatch": memory(PaddedBatch(batch_size=2), Unbatch(), RaggedBatch(batch_size=3)),
     "options after the device": memory(PrefetchToDevice(), Options(slack=True)),
     "a dataset may hold batches": Plan(OpaqueDataset(), (Unbatch(), each(batched=False))),
+    "a function may make vectors": memory(each(), Unbatch(), Batch(batch_size=2)),
+    "a function inside the reader may make vectors": files(Interleave(inner=(each(),)), Rebatch(batch_size=2)),
     "a function may make batches": memory(FlatMap(map_func=F), Rebatch(batch_size=2)),
     "a function may split batches": memory(Batch(batch_size=2), FlatMap(map_func=F), each(batched=False)),
     "opaque code may make batches": memory(OpaqueStage(transformation=F), each(batched=True)),
@@ -108,6 +110,7 @@ REFUSED = [
     (memory(Batch(batch_size=2), PaddedBatch(batch_size=2)), "padded_batch needs single elements"),
     (memory(Batch(batch_size=2), RaggedBatch(batch_size=2)), "ragged_batch needs single elements"),
     (memory(Batch(batch_size=2), bucket()), "bucket_by_sequence_length needs single elements"),
+    (memory(Unbatch(), each()), "unbatch needs batches and stands where elements are single"),
     (memory(Unbatch(), Batch(batch_size=2)), "unbatch needs batches and stands where elements are single"),
     (memory(Rebatch(batch_size=2), Batch(batch_size=2)), "rebatch needs batches"),
     (

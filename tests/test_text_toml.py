@@ -115,7 +115,7 @@ KNOBS: dict[type[Stage], dict[str, Any]] = {
         "no_padding": flags,
         "drop_remainder": flags,
     },
-    Unbatch: {},
+    Unbatch: {"dense": flags},
     Rebatch: batching,
     Take: {"count": counts},
     Skip: {"count": counts},

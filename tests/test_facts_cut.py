@@ -1,0 +1,88 @@
+"""What is measured of stages that cut elements into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline_opt.clock import SystemClock
+from pipeline_opt.ingest import imported
+from pipeline_opt.machine import machine
+from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.flow import flows
+from pipeline_opt.stages import Unbatch
+from pipeline_opt.tuner import samples
+from pipeline_opt.tuner.facts import gather_facts
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(autouse=True)
+def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "TIMED_S", 1e-5)
+    monkeypatch.setattr(samples, "REPEATS", 0)
+
+
+def measured(dataset: Any) -> tuple[Any, Facts]:
+    plan, clock = imported(dataset), SystemClock()
+    return plan, gather_facts(plan, machine(), clock, clock.now() + 60, lambda name: None)
+
+
+def documents(tf: Any) -> Any:
+    """Vectors of 0, 20, .. 80 whole numbers, 40 in the mean."""
+    return tf.data.Dataset.range(100).map(lambda number: tf.range(20 * (number % 5)))
+
+
+def test_vectors_have_the_rows_that_they_have(tf: Any) -> None:
+    plan, facts = measured(documents(tf).unbatch().batch(50).map(lambda block: block + 1))
+    (unbatch,) = (stage for stage in plan.stages if isinstance(stage, Unbatch))
+    known = facts.stages[unbatch.name]
+    assert (known.ratio, known.bytes_out, known.rows) == (40.0, 8.0, 1.0)
+    ends = [given for _, _, given in flows(plan, facts)]
+    assert [flow.rows_in_all for flow in ends] == [1.0, 40.0, 40.0, 40.0]
+    assert ends[-1].bytes == pytest.approx(400.0)
+
+
+def test_rows_of_batches_are_as_many_as_before(tf: Any) -> None:
+    plan, facts = measured(tf.data.Dataset.range(100).batch(8).unbatch().batch(3))
+    assert facts.stages["unbatch"].ratio == 1.0
+    assert flows(plan, facts)[-1][2].rows_in_all == 1.0
+
+
+def test_vectors_that_are_cut_into_batches_at_once(tf: Any) -> None:
+    plan, facts = measured(documents(tf).rebatch(50, drop_remainder=True))
+    assert facts.stages["rebatch"].ratio == 40.0
+    assert flows(plan, facts)[-1][2].elements == pytest.approx(0.8)
+
+
+def test_enough_rows_are_looked_at_for_batches_of_them(tf: Any) -> None:
+    _, facts = measured(
+        documents(tf).repeat(20).unbatch().batch(400, drop_remainder=True).map(lambda b: b[::2]).batch(8)
+    )
+    # Of 512 rows there would be one block.
+    assert all(known.bytes_out for known in facts.functions.values())
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda tf: documents(tf), ""),
+        (lambda tf: documents(tf).map(lambda d: {"a": d, "b": tf.stack([d, d], 1)}), ""),
+        (lambda tf: documents(tf).map(lambda d: tf.zeros([2, 1 + tf.size(d) // 80])), "of several shapes"),
+        (lambda tf: tf.data.Dataset.range(9).batch(3, drop_remainder=True), "it is known how many"),
+        (lambda tf: tf.data.Dataset.range(9).batch(3).repeat(), "it is known how many"),
+    ],
+)
+def test_what_batches_may_be_cut_from_at_once(tf: Any, make: Callable[[Any], Any], reason: str) -> None:
+    _, facts = measured(make(tf).unbatch().batch(2))
+    found = facts.stages["unbatch"].uncut
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+def test_elements_without_rows(tf: Any) -> None:
+    plan, facts = measured(tf.data.Dataset.range(4).map(lambda number: tf.range(0 * number)).unbatch().batch(2))
+    assert facts.stages["unbatch"].ratio == 0.0
+    assert flows(plan, facts)[-1][2].rows_in_all == 1.0
