@@ -225,9 +225,15 @@ class BucketBySequenceLength(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Unbatch(Stage):
-    """Split every batch into its elements."""
+    """Split every batch into its elements.
+
+    Args:
+        dense: Whether the rows of ragged tensors are tensors, as they were before they were batched. As tf.data splits them,
+            they stay ragged tensors, without any ragged dimension.
+    """
 
     kind: ClassVar[str] = "unbatch"
+    dense: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline_opt.build.functions import asked, mapped, scoped
+from pipeline_opt.build.ragged_rows import dense_rows
 from pipeline_opt.build.settings import tf_options
 from pipeline_opt.build.sources import finished, interleave_arguments, parallel
 from pipeline_opt.errors import FunctionError, PlanError, PlanWarning, SchemeError
@@ -106,7 +107,7 @@ def _apply(dataset: Any, stage: Stage, finish: Finish | None) -> Any:
         case Repeat():
             return dataset.repeat(stage.count, name=name)
         case Unbatch():
-            return dataset.unbatch(name=name)
+            return dense_rows(dataset, name) if stage.dense else dataset.unbatch(name=name)
         case Take():
             return dataset.take(stage.count, name=name)
         case Skip():

@@ -90,18 +90,19 @@ def _chained(functions: tuple[FunctionFacts, ...]) -> FunctionFacts:
 
 @dataclass(frozen=True)
 class StageFacts:
-    """What was measured of a stage without a function that a plan knows: an opaque one, a source.
+    """What was measured of a stage without a function that a plan knows: an opaque one, one that cuts rows, a source.
 
     Args:
         cpu_s: Core-seconds for an element that it gives.
         bytes_out: Bytes of an element that it gives.
-        ratio: Elements that it gives for one that it takes.
+        ratio: Elements that it gives for one that it takes; of an unbatch or a rebatch, rows for one row.
         rows: Rows in an element that it gives.
         elements: Elements that it gives in an epoch; None where that is not known, or it never ends.
         files: Files that it reads.
         open_s: Seconds to open a file, up to its first byte.
         stream_bytes_per_s: What one file's reading gives at the most; None where storage does not limit it.
         total_bytes_per_s: What all files together give at the most.
+        uncut: Of an unbatch, why batches may not be cut from what it takes at once; nothing where they may.
     """
 
     cpu_s: float = 0.0
@@ -113,6 +114,7 @@ class StageFacts:
     open_s: float = 0.0
     stream_bytes_per_s: float | None = None
     total_bytes_per_s: float | None = None
+    uncut: str = "its rows were not looked at"
 
     @property
     def is_far(self) -> bool:

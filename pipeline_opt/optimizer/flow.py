@@ -148,9 +148,11 @@ def after(stage: Stage, at: Flow, facts: Facts) -> Flow:
         case Batch() | PaddedBatch() | RaggedBatch():
             return Flow(at.elements / stage.batch_size, at.rows * stage.batch_size, at.row_bytes)
         case Unbatch():
-            return Flow(at.rows_in_all, 1.0, at.row_bytes)
+            cut = rows_of_a_row(stage, facts)
+            return Flow(at.rows_in_all * cut, 1.0, at.row_bytes / cut)
         case Rebatch():
-            return Flow(at.rows_in_all / stage.batch_size, stage.batch_size, at.row_bytes)
+            cut = rows_of_a_row(stage, facts)
+            return Flow(at.rows_in_all * cut / stage.batch_size, stage.batch_size, at.row_bytes / cut)
         case BucketBySequenceLength() | OpaqueStage():
             known_stage = facts.stage(stage.name)
             if known_stage is None:
@@ -161,6 +163,12 @@ def after(stage: Stage, at: Flow, facts: Facts) -> Flow:
             return Flow(at.elements / shards, at.rows, at.row_bytes)
         case _:
             return at
+
+
+def rows_of_a_row(stage: Stage, facts: Facts) -> float:
+    """Rows that a stage cuts each row into: those of a vector that counted as one until then; one for the rows of a batch."""
+    known = facts.stage(stage.name)
+    return known.ratio if known is not None and known.ratio > 0 else 1.0
 
 
 def inside(stage: Stage, at: Flow, facts: Facts) -> list[Flow]:

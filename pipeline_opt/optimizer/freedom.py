@@ -27,7 +27,7 @@ from pipeline_opt.stages import (
     Take,
 )
 
-OF_BATCHES: Final = ("batched", "padded")
+OF_BATCHES: Final = ("batched", "padded", "ragged")
 """Forms that give for every row of a batch what the function gives for it alone."""
 
 

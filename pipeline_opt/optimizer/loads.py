@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
@@ -24,11 +25,16 @@ from pipeline_opt.stages import (
     Options,
     Prefetch,
     PrefetchToDevice,
+    Rebatch,
     Shuffle,
     Skip,
     Stage,
+    Unbatch,
     inner_stages,
 )
+
+AHEAD: Final = 2.5
+"""Files that a parallel interleave has open, or is opening, for each of its places: measured 2.1 to 2.8 (CONTRIBUTING.md)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Walk:
         else:
             self._source()
         for stage, taken, given in steps[skipped:]:
-            if isinstance(stage, Shuffle | Skip):
+            if isinstance(stage, Shuffle | Skip | Unbatch):
                 slowest = max((load.seconds for load in self.loads), default=0.0)
                 self.paces[stage.name] = max(slowest, self.chain, self.python, self.cpu / self.facts.cores)
             self._stage(stage, taken, given)
@@ -139,7 +145,7 @@ class Walk:
         if known.total_bytes_per_s:
             self.loads.append(Load("storage", known.bytes_out / known.total_bytes_per_s))
         if self.plan.reader is None:
-            self._add(source.kind, known.cpu_s, _stream_wait(known))
+            self._add(source.kind, known.cpu_s, _reading_wait(known) + _opening_wait(known))
 
     def _inner(self, source: Combination) -> None:
         """The plans that meet in the source. Its own thread runs the last chain of each of them."""
@@ -175,14 +181,22 @@ class Walk:
                 work = taken.rows_in_all * known.cpu_s
                 self.python += work if known.python else 0.0
                 self._add(stage.name, work + taken.elements * cost.call, taken.rows_in_all * known.wait_s)
+            case Rebatch():
+                # A part of an element, or of several, for each batch.
+                work = (taken.elements + given.elements) * cost.row + taken.elements * taken.bytes * cost.byte
+                self._add(stage.name, work + given.elements * cost.element)
+            case Unbatch():
+                measured = self.facts.stage(stage.name)
+                each = unbatch_s(given, self.facts) if measured is None else measured.cpu_s
+                self._add(stage.name, given.elements * each)
             case Batching():
                 self._batch(stage, taken, given)
             case Prefetch() | PrefetchToDevice() if works_ahead(stage):
                 self._add(stage.name, given.elements * cost.switch)
                 self._hand_over()
             case OpaqueStage() | BucketBySequenceLength():
-                measured = self.facts.stage(stage.name) or StageFacts()
-                self._add(stage.name, given.elements * measured.cpu_s)
+                known_stage = self.facts.stage(stage.name) or StageFacts()
+                self._add(stage.name, given.elements * known_stage.cpu_s)
             case Cache():
                 self._cache(stage.name, given)
             case Options():
@@ -213,13 +227,15 @@ class Walk:
 
     def _reader(self, stage: Interleave, taken: Flow, given: Flow) -> None:
         cost, known = self.facts.overheads, self.facts.stage(self.plan.source.kind) or StageFacts()
-        wait = taken.elements * _stream_wait(known)
+        files = max(known.files, 1)
+        streams = min(self._calls(stage.num_parallel_calls, stage.cycle_length), files)
+        at_once = 1.0 if stage.num_parallel_calls is None else min(AHEAD * streams, files) / streams
+        wait = taken.elements * (_reading_wait(known) + _opening_wait(known) / at_once)
         inner = self._inside(stage, taken)
         work, wait = taken.elements * (known.cpu_s + cost.element) + inner.cpu, wait + inner.wait
         if stage.num_parallel_calls is None:
             self._add(stage.name, work + given.elements * cost.element, wait)
             return
-        streams = min(self._calls(stage.num_parallel_calls, stage.cycle_length), max(known.files, 1))
         self._parallel(stage.name, work, wait, streams)
         self._add(stage.name, given.elements * cost.interleave)
 
@@ -263,11 +279,20 @@ class Walk:
         return min(said) if said else max(1.0, math.ceil(self.facts.cores))
 
 
-def _stream_wait(known: StageFacts) -> float:
-    """Seconds that one stream waits for the storage for an element: opening its share of the files, and reading."""
-    reading = known.bytes_out / known.stream_bytes_per_s if known.stream_bytes_per_s else 0.0
-    opening = known.open_s * known.files / known.elements if known.elements else 0.0
-    return reading + opening
+def unbatch_s(given: Flow, facts: Facts) -> float:
+    """Core-seconds to make a row of a batch an element of its own, where that was not measured."""
+    cost = facts.overheads
+    return cost.element + cost.row + given.bytes * cost.byte
+
+
+def _reading_wait(known: StageFacts) -> float:
+    """Seconds that one stream waits for an element of a file that is open."""
+    return known.bytes_out / known.stream_bytes_per_s if known.stream_bytes_per_s else 0.0
+
+
+def _opening_wait(known: StageFacts) -> float:
+    """Seconds that one stream waits for its files to be opened, for an element."""
+    return known.open_s * known.files / known.elements if known.elements else 0.0
 
 
 def _behind_last_cache(plan: Plan) -> int:

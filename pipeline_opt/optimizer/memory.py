@@ -16,8 +16,10 @@ from pipeline_opt.stages import (
     Interleave,
     Map,
     Prefetch,
+    Rebatch,
     Shuffle,
     Stage,
+    Unbatch,
     inner_stages,
 )
 
@@ -81,6 +83,10 @@ def _held(stage: Stage, taken: Flow, given: Flow, count: float, facts: Facts) ->
             return inputs * (stage.block_length * given.bytes + _inside(stage, taken, facts))
         case FlatMap():
             return _inside(stage, taken, facts)
+        case Unbatch():
+            return taken.bytes
+        case Rebatch():
+            return taken.bytes + given.bytes
         case Batching():
             return given.bytes
     return 0.0

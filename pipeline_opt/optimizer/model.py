@@ -16,7 +16,7 @@ from pipeline_opt.optimizer.flow import Steps, epoch_counts, flows, repetitions,
 from pipeline_opt.optimizer.loads import Load, Walk, has_prefetch, tunes_itself
 from pipeline_opt.optimizer.memory import held_bytes
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.stages import Cache, Shuffle, Skip, Stage
+from pipeline_opt.stages import Cache, Shuffle, Skip, Stage, Unbatch
 
 __all__ = ["Load", "Prediction", "has_prefetch", "predict", "tunes_itself"]
 
@@ -93,18 +93,20 @@ def _first_batch(plan: Plan, facts: Facts, steps: Steps, walk: Walk, loads: Iter
     known = facts.stage(plan.source.kind)
     seconds = known.open_s if known is not None else 0.0
     for at, (stage, taken, _) in enumerate(steps):
-        wanted = _elements_ahead(stage, math.inf if counts is None else counts[at])
+        wanted = _elements_ahead(stage, math.inf if counts is None else counts[at], taken.rows)
         seconds += wanted / max(taken.elements, 1e-12) * walk.paces.get(stage.name, 0.0)
     out = steps[-1][2] if steps else source_flow(plan, facts)
     work = _slowest(load for load in loads if load.name != "consumer")
     return seconds + out.rows * work.seconds
 
 
-def _elements_ahead(stage: Stage, count: float) -> float:
-    """Elements that a stage takes before it gives one, but for that one itself."""
+def _elements_ahead(stage: Stage, count: float, rows: float) -> float:
+    """Elements, of so many rows each, that a stage takes before it gives one, but for that one itself."""
     match stage:
         case Shuffle(buffer_size=size):
             return min(size, count)
         case Skip(count=skipped):
             return min(skipped, count)
+        case Unbatch():
+            return 1.0 - 1.0 / rows
     return 0.0

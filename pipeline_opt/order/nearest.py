@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from pipeline_opt.order.position import FILE_LEVEL, Position, after, is_unknown, refusal, start
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import BATCHING, Map, Options, PrefetchToDevice, Stage, Unbatch
+from pipeline_opt.stages import BATCHING, Map, Options, PrefetchToDevice, Rebatch, Stage, Unbatch
 
 MAX_VISITS: Final = 20_000
 """Partial orders looked at before the search settles for any legal order: about a second."""
@@ -88,14 +88,16 @@ def _may_move(plan: Plan) -> frozenset[int]:
     stages = plan.stages
     reader = next((n for n, s in enumerate(stages) if s is plan.reader), -1)
     device = next((n for n, s in enumerate(stages) if isinstance(s, PrefetchToDevice)), len(stages))
-    free = {n for n, s in enumerate(stages) if _counts_batches(s) or n in (reader, device)}
+    cut = any(isinstance(stage, Unbatch | Rebatch) for stage in stages)
+    free = {n for n, s in enumerate(stages) if _counts_batches(s, cut) or n in (reader, device)}
     free |= {n for n in range(reader) if not isinstance(stages[n], FILE_LEVEL)}
     free |= {n for n in range(device, len(stages)) if not isinstance(stages[n], Options)}
     return frozenset(free)
 
 
-def _counts_batches(stage: Stage) -> bool:
-    bound = isinstance(stage, Map) and stage.batched is not None
+def _counts_batches(stage: Stage, cut: bool) -> bool:
+    """Whether where a stage stands has to do with batches; `cut`: whether any stage cuts what functions make into rows."""
+    bound = isinstance(stage, Map) and (cut or stage.batched is not None)
     return bound or is_unknown(stage) or isinstance(stage, (*BATCHING, Unbatch))
 
 

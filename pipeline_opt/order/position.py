@@ -45,11 +45,13 @@ class Position(NamedTuple):
         reader: The interleave stage still to come that opens the files; None once elements are records.
         batched: Whether an element is a batch; None where a user's code decides it.
         device: The stage that has handed the elements to the accelerator, if one has.
+        mapped: Whether a function made the elements: single ones, a vector each, may then have rows, too.
     """
 
     reader: str | None = None
     batched: bool | None = False
     device: str | None = None
+    mapped: bool = False
 
 
 def start(plan: Plan) -> Position:
@@ -69,9 +71,11 @@ def end(plan: Plan) -> Position:
 def after(at: Position, stage: Stage) -> Position:
     """The position behind a stage that stands at `at`."""
     if stage.name == at.reader:
-        return at._replace(reader=None, batched=_inside_end(stage).batched)
+        return _behind_inner(at._replace(reader=None), stage)
     if inner_stages(stage):
-        return at._replace(batched=_inside_end(stage).batched)
+        return _behind_inner(at, stage)
+    if isinstance(stage, Map):
+        return at._replace(mapped=True)
     if isinstance(stage, BATCHING):
         return at._replace(batched=True)
     if isinstance(stage, Unbatch):
@@ -88,11 +92,12 @@ def _inside(stage: Stage) -> Position:
     return Position(None, None if is_unknown(stage) else False)
 
 
-def _inside_end(stage: Stage) -> Position:
-    at = _inside(stage)
+def _behind_inner(at: Position, stage: Stage) -> Position:
+    """The position behind a stage, of what leaves the last of those inside it."""
+    inside = _inside(stage)
     for inner in inner_stages(stage):
-        at = after(at, inner)
-    return at
+        inside = after(inside, inner)
+    return at._replace(batched=inside.batched, mapped=at.mapped or inside.mapped)
 
 
 def _inside_refusal(stage: Stage, source: Source) -> str | None:
@@ -157,7 +162,7 @@ def _batch_refusal(at: Position, stage: Stage) -> str | None:
             return f"{stage.name} works on batches (batched=True) and stands where elements are single: batch first"
         case Map(batched=False) if at.batched is True:
             return f"{stage.name} works on single elements (batched=False) and stands where elements are batches"
-        case Unbatch() | Rebatch() if at.batched is False:
+        case Unbatch() | Rebatch() if at.batched is False and not at.mapped:
             return f"{stage.name} needs batches and stands where elements are single: batch first"
         case Batch():
             return None

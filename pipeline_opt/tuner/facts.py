@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,11 +18,13 @@ from pipeline_opt.functions import Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
+from pipeline_opt.optimizer.rules import chunks
 from pipeline_opt.optimizer.rules.early_filter import early_predicate
 from pipeline_opt.plan import Plan, with_inner
 from pipeline_opt.sources import FileSource, Source
 from pipeline_opt.stages import (
     BATCHING,
+    Batching,
     BucketBySequenceLength,
     Cache,
     Filter,
@@ -46,13 +49,20 @@ from pipeline_opt.stages import (
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import FormFinder, traced_by
 from pipeline_opt.tuner.overheads import overheads
-from pipeline_opt.tuner.samples import Samples, Taken, cost_per_input, cpu_each, gathered, one_thread
+from pipeline_opt.tuner.rows import rows_of
+from pipeline_opt.tuner.samples import MOST_ELEMENTS, Samples, Taken, cost_per_input, cpu_each, gathered, one_thread
 from pipeline_opt.tuner.streams import stream_of
 
 tf = lazy_module("tensorflow")
 
 _PASSING: Final = (Cache, Shuffle, Repeat, Take, Skip, Shard, Prefetch, PrefetchToDevice, Options, Snapshot)
 """Stages that leave elements what they are: what comes out of them need not be gathered anew."""
+UNCOUNTED: Final = "it is known how many elements there are, and TensorFlow would not know it any more"
+"""Why what takes elements apart is not put into a pipeline, or changed."""
+BATCHES: Final = 64
+"""Batches of rows cut from larger elements of which something is known; assumed."""
+MOST_CUT: Final = 1 << 14
+"""Rows that are cut for a measurement."""
 
 
 def gather_facts(
@@ -137,7 +147,9 @@ class _Gatherer:
         if isinstance(stage, Interleave) and stage.map_func is None:
             return taken
         batched = isinstance(stage, BATCHING) or (taken.rows > 1 and not isinstance(stage, Unbatch))
-        given = gathered(transformations.apply(taken.dataset, _sequential(stage)), self._clock, batched=batched)
+        most = self._enough(number) if isinstance(stage, Unbatch) else MOST_ELEMENTS
+        made = transformations.apply(taken.dataset, _sequential(stage))
+        given = gathered(made, self._clock, batched=batched, most=most)
         self._note(number, step.name, stage, taken, given)
         return given
 
@@ -170,6 +182,9 @@ class _Gatherer:
             case FlatMap(map_func=function) | Interleave(map_func=Function() as function):
                 known = self._function(name, *self._called(stage, taken), given.bytes)
                 self.functions[function] = dataclasses.replace(known, kept=self._multiplied(stage, taken))
+            case Unbatch() | Rebatch():
+                known_cut = self._cut(stage, taken, given)
+                self.stages[name] = dataclasses.replace(known_cut, uncut=uncut(self._steps[number]))
             case OpaqueStage() | BucketBySequenceLength():
                 ratio = self._multiplied(stage, taken)
                 cost = self._each(stage, taken).cpu_s / ratio if ratio else 0.0
@@ -185,6 +200,8 @@ class _Gatherer:
             forms |= {**finder.in_place(work), **finder.parts(work)} if taken.rows == 1 else {}
             following = self._following_batch(number)
             forms |= {} if following is None else finder.of_batches(following)
+            if taken.rows == 1 and self._ends_single(number):
+                forms[chunks.FORM] = self._chunks(number, name, finder)
         seeded, python = is_seeded(function.graph_def), calls_python(function.graph_def)
         alone = self._called(stage, taken, alone=True)[0] if work * taken.rows > self.cost.call else None
         return dataclasses.replace(known, forms=forms, seeded=seeded, python=python, alone_s=alone)
@@ -199,6 +216,20 @@ class _Gatherer:
     def _share(self, stage: Filter, taken: Samples) -> float:
         kept = transformations.apply(taken.dataset, stage)
         return float(kept.reduce(tf.constant(0.0), lambda total, *_: total + 1.0)) / taken.elements
+
+    def _cut(self, stage: Unbatch | Rebatch, taken: Samples, given: Samples) -> StageFacts:
+        """What is known of a stage that cuts elements into rows, of which each may have had many that counted as one."""
+        rows = sum(map(rows_of, taken.dataset)) / taken.elements
+        few = max(1, min(taken.elements, int(MOST_CUT / max(rows, 1.0))))
+        some = taken._replace(dataset=taken.dataset.take(few), elements=few)
+        cost = self._each(stage, some).cpu_s * given.rows / rows if rows else 0.0
+        return StageFacts(cost, given.bytes, rows / taken.rows, given.rows)
+
+    def _enough(self, number: int) -> int:
+        """Elements to take of the rows that an element is cut into: enough for some of the batches that they go into."""
+        following = self._following_batch(number)
+        size = following.batch_size if isinstance(following, Batching) else 1
+        return min(MOST_CUT, max(MOST_ELEMENTS, BATCHES * size))
 
     def _multiplied(self, stage: Stage, taken: Samples) -> float:
         few = taken.elements if isinstance(stage, OpaqueStage | BucketBySequenceLength) else min(taken.elements, 4)
@@ -220,14 +251,41 @@ class _Gatherer:
             if purity.kind != "pure":
                 return
 
+    def _chunks(self, number: int, name: str, finder: FormFinder) -> FormFacts:
+        """The form of a map's function that computes many rows at once, which are taken apart again behind it."""
+        known = int(self._steps[-1].after.cardinality())
+        repeated = any(isinstance(step.item, Repeat) and step.item.count is None for step in self._steps[number + 1 :])
+        if known != tf.data.UNKNOWN_CARDINALITY and not (known == tf.data.INFINITE_CARDINALITY and repeated):
+            return FormFacts(refused=UNCOUNTED)
+        found, apart = finder.of_chunks()
+        self.stages.setdefault(chunks.rows_name(name), apart)
+        return found
+
+    def _ends_single(self, number: int) -> bool:
+        """Whether no batch stands where a map could come to stand before it."""
+        items = (step.item for step in self._steps[number + 1 :])
+        behind = itertools.takewhile(lambda item: isinstance(item, Stage), items)
+        return chunks.batch_behind(tuple(item for item in behind if isinstance(item, Stage))) is None
+
     def _following_batch(self, number: int) -> Stage | None:
         """The stage that batches what a stage makes, if one does."""
         for step in self._steps[number + 1 :]:
-            if isinstance(step.item, BATCHING) and not isinstance(step.item, Rebatch):
-                return step.item
-            if isinstance(step.item, Source | FlatMap | Interleave | OpaqueStage):
+            if isinstance(step.item, Source | FlatMap | Interleave | OpaqueStage | Unbatch | Rebatch):
                 return None
+            if isinstance(step.item, BATCHING):
+                return step.item
         return None
+
+
+def uncut(step: Built) -> str:
+    """Why batches may not be cut at once from the elements that an unbatch takes apart; nothing where they may."""
+    for spec in tf.nest.flatten(step.before.element_spec):
+        if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank or not spec.shape[1:].is_fully_defined():
+            # An element without any rows may have another shape, which is an error only where it meets others.
+            return f"rows of {spec} may be of several shapes"
+    if int(step.after.cardinality()) != tf.data.UNKNOWN_CARDINALITY:
+        return UNCOUNTED
+    return ""
 
 
 def _sequential(stage: Stage) -> Stage:

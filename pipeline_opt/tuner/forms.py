@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from pipeline_opt.build.forms import IN_PLACE, PARTS, Derived, Refused, derive
 from pipeline_opt.build.forms.image_checks import same_results
-from pipeline_opt.build.forms.verify import Agreement, compare
+from pipeline_opt.build.forms.verify import Agreement, Batch, compare
+from pipeline_opt.build.ragged_rows import dense_rows
 from pipeline_opt.build.steps import Built
 from pipeline_opt.build.traced import Traced, of_wrapper, traced
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.optimizer.facts import FormFacts, Overheads
+from pipeline_opt.optimizer.facts import FormFacts, Overheads, StageFacts
+from pipeline_opt.optimizer.rules import chunks
 from pipeline_opt.stages import Batching, Map, PaddedBatch, Stage
 from pipeline_opt.tuner.samples import Samples, cpu_each, gathered, one_thread
 
@@ -20,7 +22,6 @@ tf = lazy_module("tensorflow")
 
 COMPARED: Final = 12
 """Elements on which a form is compared with the function."""
-USUAL_BATCH: Final = 64
 LEAST_WORK_S: Final = 60e-6
 """A function that takes less has no form in place that is worth a look."""
 
@@ -45,6 +46,18 @@ class FormFinder:
         """The form that computes whole batches, for the stage that batches what the function gives."""
         name = "padded" if isinstance(following, PaddedBatch) else "batched"
         return {name: self._of_batches(name, following)}
+
+    def of_chunks(self) -> tuple[FormFacts, StageFacts]:
+        """The form that computes many rows at once where no batch follows, and what it takes to take them apart again."""
+        found = self._of_batches(chunks.FORM, None)
+        derived = derive(self._function, chunks.FORM) if found.refused is None else None
+        if not isinstance(derived, Derived):
+            return found, StageFacts()
+        rows = chunks.chunk_rows(self._taken.bytes)
+        made = self._taken.dataset.repeat().batch(rows).take(4).map(derived).cache().repeat()
+        return found, StageFacts(
+            cpu_s=max(cpu_each(dense_rows(made), self._clock) - cpu_each(made, self._clock) / rows, 0.0)
+        )
 
     def in_place(self, work_s: float) -> Mapping[str, FormFacts]:
         """The forms that do the same with less work, each, and one after another."""
@@ -80,12 +93,11 @@ class FormFinder:
         derived = derive(self._function, name, **told)
         if isinstance(derived, Refused):
             return FormFacts(refused=derived.reason)
-        put = (lambda dataset, size: dataset.padded_batch(size, **told)) if told else None
         elements = list(self._taken.dataset.take(COMPARED).as_numpy_iterator())
-        agreement = compare(self._function, derived, elements, put)
-        size = following.batch_size if isinstance(following, Batching) else USUAL_BATCH
+        agreement = compare(self._function, derived, elements, _puts_together(name, told))
+        size = following.batch_size if isinstance(following, Batching) else chunks.chunk_rows(self._taken.bytes)
         batches = self._taken.dataset.repeat().batch(size).take(4).cache().repeat()
-        return self._judged(name, derived, agreement, batches, size)
+        return self._judged(name, derived, agreement, batches, size * self._taken.rows)
 
     def _in_place(self, names: tuple[str, ...]) -> FormFacts:
         derived: Traced = self._function
@@ -98,14 +110,14 @@ class FormFinder:
         agreement = same_results(self._function, derived, elements)
         return self._judged(names[-1], derived, agreement, self._taken.dataset.repeat(), 1)
 
-    def _judged(self, name: str, derived: Traced, agreement: Agreement, inputs: Any, size: int) -> FormFacts:
+    def _judged(self, name: str, derived: Traced, agreement: Agreement, inputs: Any, rows: float) -> FormFacts:
         if agreement.mismatch:
             said = f"{name} was not found to give the same: {agreement.mismatch}"
             return FormFacts(refused=f"{self._function.label}: {said}")
         rounding = derived.rounding if isinstance(derived, Derived) else ()
         base = cpu_each(inputs, self._clock) + self._cost.call
         made = inputs.map(derived)
-        each, alone = ((cpu_each(dataset, self._clock) - base) / size for dataset in (made, one_thread(made)))
+        each, alone = ((cpu_each(dataset, self._clock) - base) / rows for dataset in (made, one_thread(made)))
         bits = "are equal bit for bit" if agreement.exact else f"agree within {agreement.absolute:.1e}"
         others = f"; {', '.join(rounding)} may round otherwise" if rounding else ""
         exact = agreement.exact and not rounding
@@ -143,3 +155,9 @@ def traced_by(step: Built, stage: Map) -> Traced:
 def _is_uniform(spec: Any) -> bool:
     parts = tf.nest.flatten(spec)
     return all(isinstance(part, tf.TensorSpec) and part.shape.is_fully_defined() for part in parts)
+
+
+def _puts_together(name: str, told: Mapping[str, Any]) -> Batch:
+    """What batches the results of a function, where a form gives whole batches."""
+    method = {"padded": "padded_batch", chunks.FORM: "ragged_batch"}.get(name, "batch")
+    return lambda dataset, size: getattr(dataset, method)(size, **told)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from pipeline_opt.build.forms.batched import batched, padded
+from pipeline_opt.build.forms.batched import batched, padded, ragged
 from pipeline_opt.build.forms.form import Derived as Derived
 from pipeline_opt.build.forms.form import Refused as Refused
 from pipeline_opt.build.forms.image_crop import crop_window
@@ -23,6 +23,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
         "batched": batched,
         "padded": padded,
+        "ragged": ragged,
         "crop_window": crop_window,
         "crop_first": crop_first,
         "cast_late": cast_late,
@@ -36,7 +37,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
 """The forms by the names that they have in plans."""
 
 
-OF_BATCHES: Final = frozenset({"batched", "padded"})
+OF_BATCHES: Final = frozenset({"batched", "padded", "ragged"})
 """Forms that take whole batches where the function takes an element."""
 
 IN_PLACE: Final = ("crop_window", "crop_first", "cast_late", "float_resize")

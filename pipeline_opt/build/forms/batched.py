@@ -1,4 +1,4 @@
-"""The forms `batched` and `padded`: a function of one element as a function of a whole batch."""
+"""The forms `batched`, `padded` and `ragged`: a function of one element as a function of a whole batch."""
 
 from __future__ import annotations
 
@@ -67,6 +67,23 @@ def padded(function: Traced, padded_shapes: Any = None, padding_values: Any = No
     )
 
 
+def ragged(function: Traced) -> Derived | Refused:
+    """A function from a batch to what `ds.map(function).ragged_batch(...)` makes of its elements.
+
+    Args:
+        function: A function of one element.
+
+    Returns:
+        The function of a batch, or why there is none.
+    """
+    try:
+        gives = nest.map_structure(_ragged_spec, function.gives)
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        return Refused(f"{function.label} gives rows that are not taken out of a ragged batch again: {error}")
+    made = nest.flatten(gives)
+    return _lifted(function, "ragged", gives, lambda number, value, rows: _of_any_length(value, made[number], rows))
+
+
 def _lifted(function: Traced, form: str, gives: Any, finish: Finish) -> Derived | Refused:
     found = _refusal(function)
     if found:
@@ -128,6 +145,34 @@ def _of_one_shape(value: Value, rows: Any) -> Any:
         # An empty batch is never made; of one that is not, all rows must be as long as the first.
         return value.dense(value.lengths.tensor[0]).tensor
     return stacked(value, rows)
+
+
+def _ragged_spec(spec: Any) -> Any:
+    """The spec of a component of a ragged batch.
+
+    Raises:
+        ValueError: Its rows could not be taken apart again as tensors (`ragged_rows.py`).
+    """
+    if not isinstance(spec, tf.TensorSpec) or spec.shape.is_fully_defined():
+        if 0 in spec.shape:
+            raise ValueError(f"of shape {spec.shape}, without any values")
+        return spec._batch(None)
+    if spec.shape.rank != 1:
+        raise ValueError(f"of shape {spec.shape}, not vectors")
+    return tf.RaggedTensorSpec([None, None], spec.dtype, 1, tf.int64)
+
+
+def _of_any_length(value: Value, spec: Any, rows: Any) -> Any:
+    """A component as `ragged_batch` hands it on: one whose length is not fixed as a ragged tensor."""
+    if not isinstance(spec, tf.RaggedTensorSpec):
+        return _of_one_shape(value, rows)
+    if isinstance(value, Ragged):
+        whole = value.compact
+        made = tf.RaggedTensor.from_row_splits(whole.values, whole.row_splits, validate=False)
+    else:
+        made = tf.RaggedTensor.from_tensor(stacked(value, rows), ragged_rank=1)
+    (tensor,) = structure.to_tensor_list(spec, made)
+    return tensor
 
 
 def _stacked_sparse(value: Sparse, rows: Any) -> Any:

@@ -49,6 +49,8 @@ def _with_rows(part: Any, rows: int) -> Any:
     if isinstance(part, tf.SparseTensor):
         shape = tf.concat([tf.constant([rows], tf.int64), part.dense_shape[1:]], 0)
         return tf.SparseTensor(part.indices, part.values, shape)
+    if isinstance(part, tf.RaggedTensor):
+        part._set_shape([rows, *part.shape[1:]])
     if isinstance(part, tf.Tensor) and part.shape.rank:
         part.set_shape([rows, *part.shape[1:]])
     return part

@@ -7,6 +7,7 @@ from pipeline_opt.optimizer.rules import (
     any_order,
     batch_in_files,
     cache,
+    chunks,
     early_filter,
     forms,
     freeze,
@@ -17,6 +18,7 @@ from pipeline_opt.optimizer.rules import (
     parallel_map,
     prefetch,
     reading,
+    rebatch,
     redundant,
     sequential_map,
     split,
@@ -26,6 +28,7 @@ from pipeline_opt.optimizer.rules import (
 
 RULES: Final[tuple[Rule, ...]] = (
     redundant.RULE,
+    rebatch.RULE,
     parallel_map.RULE,
     sequential_map.RULE,
     reading.PARALLEL,
@@ -36,6 +39,7 @@ RULES: Final[tuple[Rule, ...]] = (
     moving.LATE,
     moving.EARLY,
     vectorise.RULE,
+    chunks.RULE,
     fuse_maps.RULE,
     split.RULE,
     cache.RULE,

@@ -10,7 +10,7 @@ from pipeline_opt.optimizer.flow import form_of
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, swallows_errors, with_stages
 from pipeline_opt.order.position import after, start
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import Batch, Map, PaddedBatch, RaggedBatch
+from pipeline_opt.stages import Batch, Batching, Map, PaddedBatch, RaggedBatch
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
@@ -37,8 +37,10 @@ def _refusal(plan: Plan, at: int, first: Map, form: str, facts: Facts) -> str:
     known = form_of(first, facts)
     if first.forms:
         return f"it computes its function in another form already: {', '.join(map(str, first.forms))}"
-    if _takes_batches(plan, at) or first.batched:
-        return "what it takes are batches already"
+    if first.batched:
+        return "it is written for batches as a whole"
+    if not _of_one_size(plan, at):
+        return "what it takes are batches already, and the last of them may be short"
     if known.purity == "unknown":
         return f"its calls might depend on one another: {known.evidence}"
     if known.purity == "random" and known.seeded:
@@ -49,11 +51,13 @@ def _refusal(plan: Plan, at: int, first: Map, form: str, facts: Facts) -> str:
     return known.form(form).refused or ""
 
 
-def _takes_batches(plan: Plan, at: int) -> bool:
-    here = start(plan)
+def _of_one_size(plan: Plan, at: int) -> bool:
+    """Whether what a stage takes are single elements, or batches all of one size."""
+    here, whole = start(plan), False
     for stage in plan.stages[:at]:
         here = after(here, stage)
-    return here.batched is True
+        whole = stage.drop_remainder if isinstance(stage, Batching) else whole
+    return here.batched is not True or whole
 
 
 def _with_padding(stage: Batch | PaddedBatch) -> str | tuple[str, dict[str, object]]:

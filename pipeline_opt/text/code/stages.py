@@ -29,6 +29,7 @@ from pipeline_opt.stages import (
     Snapshot,
     Stage,
     Take,
+    Unbatch,
 )
 from pipeline_opt.text.code.functions import function_code
 from pipeline_opt.text.code.layout import call
@@ -57,6 +58,9 @@ def stage_lines(script: Script, stage: Stage, where: str) -> list[str]:
         case PrefetchToDevice():
             made = f"tf.data.experimental.prefetch_to_device({stage.device!r}, {stage.buffer_size})"
             return [f"ds = ds.apply({made})"]
+        case Unbatch(dense=True):
+            # Inside a function, rows of ragged tensors are tensors.
+            return [f"ds = ds.unbatch(name={where!r}).map(lambda *row: row if len(row) > 1 else row[0])"]
         case Options():
             given = {path: getattr(stage, name) for name, path in OPTION_PATHS.items()}
             lines = [f"options.{path} = {value}" for path, value in given.items() if value is not None]
