@@ -29,7 +29,7 @@ def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measured(dataset: Any) -> tuple[Plan, Facts]:
     plan, clock = as_plan(imported(dataset)), SystemClock()
-    return plan, gather_facts(plan, machine(), clock, clock.now() + 60, lambda name: None)
+    return plan, gather_facts(plan, machine(), clock, 60.0, lambda name: None)
 
 
 def form_in(dataset: Any) -> FormFacts:

@@ -27,7 +27,7 @@ def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measured(dataset: Any) -> tuple[Any, Facts]:
     plan, clock = imported(dataset), SystemClock()
-    return plan, gather_facts(plan, machine(), clock, clock.now() + 60, lambda name: None)
+    return plan, gather_facts(plan, machine(), clock, 60.0, lambda name: None)
 
 
 def documents(tf: Any) -> Any:

@@ -25,7 +25,7 @@ from pipeline_opt.tuner.wishes import Wishes
 from pipeline_opt.variants import writes_files
 
 FACTS_SHARE: Final = 0.4
-"""The part of the budget after which no further form of a function is looked for."""
+"""The part of the budget that is spent on looking for forms of functions, but for the last one."""
 MOST_EPOCHS: Final = 2
 """Epochs of a turn; the second stands for those after it."""
 RESERVE: Final = 0.5
@@ -91,9 +91,9 @@ class Bench:
 
     def facts(self) -> Facts:
         """What is measured of the pipeline, with what is asked of it."""
-        deadline = self._started + FACTS_SHARE * self.wishes.budget_s
+        forms_s = FACTS_SHARE * self.wishes.budget_s
         start = self.scratch.own(self.start)
-        facts = gather_facts(start, self._machine, self.clock, deadline, lambda name: self.tell(f"measuring {name}"))
+        facts = gather_facts(start, self._machine, self.clock, forms_s, lambda name: self.tell(f"measuring {name}"))
         free, wishes = int(self._machine.ram_available_bytes * RESERVE), self.wishes
         return dataclasses.replace(
             facts,

@@ -66,7 +66,7 @@ MOST_CUT: Final = 1 << 14
 
 
 def gather_facts(
-    plan: Plan, machine: Machine, clock: Clock, deadline: float, on_progress: Callable[[str], object]
+    plan: Plan, machine: Machine, clock: Clock, forms_s: float, on_progress: Callable[[str], object]
 ) -> Facts:
     """Measure what the optimizer has to know of a plan.
 
@@ -74,10 +74,11 @@ def gather_facts(
         plan: A plan whose functions are unfolded.
         machine: What the pipeline may use.
         clock: Measures.
-        deadline: When, by the clock, no further form of a function is looked for.
+        forms_s: Seconds, from the first stage on, after which no further form of a function is looked for.
         on_progress: Told the stage that is looked at.
     """
-    gatherer = _Gatherer(plan, clock, overheads(clock), deadline, on_progress)
+    cost = overheads(clock)
+    gatherer = _Gatherer(plan, clock, cost, clock.now() + forms_s, on_progress)
     gatherer.run()
     return Facts(machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
 
