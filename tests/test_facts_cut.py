@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
+import pipeline_opt as po
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.ingest import imported
 from pipeline_opt.machine import machine
@@ -86,3 +88,30 @@ def test_elements_without_rows(tf: Any) -> None:
     plan, facts = measured(tf.data.Dataset.range(4).map(lambda number: tf.range(0 * number)).unbatch().batch(2))
     assert facts.stages["unbatch"].ratio == 0.0
     assert flows(plan, facts)[-1][2].rows_in_all == 1.0
+
+
+def test_what_comes_behind_a_batch_sees_whole_batches_only() -> None:
+    def both(rows: Any) -> Any:
+        return tf.ensure_shape(rows, [3])[0]
+
+    endless = tf.data.Dataset.range(100).repeat()
+    _, facts = measured(endless.batch(3).map(both))
+    assert [known.purity for known in facts.functions.values()] == ["pure"]
+
+
+def test_a_function_that_fails_on_an_element_ends_what_is_known() -> None:
+    def odd(x: Any) -> Any:
+        with tf.control_dependencies([tf.debugging.assert_less(x, tf.constant(20, tf.int64))]):
+            return x + 1
+
+    def later(x: Any) -> Any:
+        return x * 2
+
+    given = tf.data.Dataset.range(40).map(odd).map(later)
+    _, facts = measured(given)
+    assert not facts.functions
+    kept = (
+        given.ignore_errors() if hasattr(given, "ignore_errors") else given.apply(tf.data.experimental.ignore_errors())
+    )
+    best = po.optimize(kept, budget_s=2)
+    assert [int(x) for x in best.dataset] == [2 * (x + 1) for x in range(20)]

@@ -70,7 +70,7 @@ def rows_of(dataset: tf.data.Dataset) -> list[Any]:
 
 def test_rows_that_are_parsed_one_by_one_are_parsed_by_batches(records: str) -> None:
     given = tabular(records)
-    best = tuned(given)
+    best = tuned(given, budget_s=15)
     assert "vectorise" in rules(fastest(best)), best.explain(declined=True)
     assert rows_of(po.Pipeline.of(fastest(best).plan).build()) == rows_of(given)
     assert rows_of(best.dataset) == rows_of(given)

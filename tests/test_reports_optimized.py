@@ -195,6 +195,13 @@ def test_what_is_refused_stands_with_its_reason() -> None:
     assert "plan 1 different; element 3, [0]: the values differ: 1 in the original, 2 in the other" in text
 
 
+def test_what_was_left_out_is_said_with_what_it_cost() -> None:
+    steps = changed().steps
+    text = words(changed(left_out=(steps[-1:], Interval(0.91, 0.86, 0.98, 5))), Lanes({}))
+    assert "Left out, as throughput with it was 0.91 [0.86, 0.98] of that without" in text
+    assert steps[-1].rewrite.what in text
+
+
 def test_a_run_that_failed_is_said_and_the_other_one_drawn() -> None:
     text = words(changed(), Lanes({"before": naive()}, ("no lanes of after: its run failed: disk full",)))
     assert "No lanes of after: its run failed: disk full." in text

@@ -94,7 +94,7 @@ def _unchanged(
     between = contest.ratio(autotune, given)
     better = given if sound == [given] or not sound else autotune if sound == [autotune] else ""
     if not better:
-        better = autotune if between.rounds >= FEWEST and between.value > 1 else given
+        better = autotune if between.rounds >= FEWEST and between.low > 1 else given
     best = max(running, key=lambda name: _least(over[name], "value"), default=None)
     if best is None:
         why = "no candidate was left"

@@ -110,7 +110,7 @@ class _Gatherer:
                 before = self._source(step, step.item)
             elif before is not None:
                 self._taken[number] = before
-                before = self._stage(number, step, step.item, before)
+                before = self._looked_at(number, step, step.item, before)
             if before is None or not before.elements:
                 return
 
@@ -137,6 +137,13 @@ class _Gatherer:
             known = dataclasses.replace(known, cpu_s=cpu_each(dataset.repeat(), self._clock))
         self.stages[name] = known
         return kept
+
+    def _looked_at(self, number: int, step: Built, stage: Stage | Source, taken: Samples) -> Samples | None:
+        """What a stage makes of a few elements; None where it fails on one, and nothing is known from there on."""
+        try:
+            return self._stage(number, step, stage, _whole_batches(stage, taken))
+        except tf.errors.OpError:
+            return None
 
     def _stage(self, number: int, step: Built, stage: Stage | Source, taken: Samples) -> Samples | None:
         if isinstance(stage, _PASSING):
@@ -287,6 +294,15 @@ def uncut(step: Built) -> str:
     if int(step.after.cardinality()) != tf.data.UNKNOWN_CARDINALITY:
         return UNCOUNTED
     return ""
+
+
+def _whole_batches(stage: Stage | Source, taken: Samples) -> Samples:
+    """The elements of whole batches only, where there is one: what comes later may count on batches that an epoch never cuts."""
+    size = getattr(stage, "batch_size", None) if isinstance(stage, BATCHING) else None
+    if not isinstance(size, int) or taken.elements <= size:
+        return taken
+    count = taken.elements - taken.elements % size
+    return taken._replace(dataset=taken.dataset.take(count), elements=count)
 
 
 def _sequential(stage: Stage) -> Stage:
