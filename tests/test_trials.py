@@ -234,8 +234,8 @@ def test_a_turn_that_was_cut_off_counts_only_against_it() -> None:
 
 def test_whole_epochs_where_there_is_time_for_them() -> None:
     schedule = Schedule(4, 12, epoch_examples=100)
-    assert schedule.next_round(0, 161.0, [Pace(10.0), Pace(5.0, fill_s=10.0)]) == Round(True, 100)
-    assert schedule.next_round(0, 159.0, [Pace(10.0), Pace(5.0, fill_s=10.0)]) == Round(False, 44)
+    assert schedule.next_round(0, 121.0, [Pace(10.0), Pace(5.0, fill_s=10.0)]) == Round(True, 100)
+    assert schedule.next_round(0, 119.0, [Pace(10.0), Pace(5.0, fill_s=10.0)]) == Round(False, 33)
 
 
 def test_several_epochs_are_run_whole_once_at_least() -> None:

@@ -106,8 +106,15 @@ class Bench:
 
     # ---- trying ------------------------------------------------------------------------------------------------------
 
-    def contest(self, plans: Mapping[str, Plan], facts: Facts, seconds: float) -> Contest:
-        """Run plans in turns; `given` stands for what was given itself, not for what was read of it."""
+    def contest(self, plans: Mapping[str, Plan], facts: Facts, seconds: float, *, whole: bool = False) -> Contest:
+        """Run plans in turns; `given` stands for what was given itself, not for what was read of it.
+
+        Args:
+            plans: The plans, by name.
+            facts: What is known.
+            seconds: The time for all.
+            whole: Whether turns are whole epochs in any case.
+        """
         count = elements_to_keep(self.given, plans.values(), facts, seconds)
         endless = is_endless(self._sample, nodes_of(self._sample))
         return contest(
@@ -117,7 +124,7 @@ class Bench:
             elements_of=counter(self.given, self._sample.element_spec),
             epochs=1 if endless else min(self.wishes.epochs, MOST_EPOCHS),
             job_epochs=1 if endless else self.wishes.epochs,
-            whole=count is not None,
+            whole=whole or count is not None,
             seed=self.wishes.seed,
             memory_bytes=facts.memory_bytes,
             on_progress=lambda _, what: self.tell(what),

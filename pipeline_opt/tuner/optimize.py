@@ -164,7 +164,7 @@ class _Tuner:
         if finalist is None:
             return trials
         last = {name: plans[name] for name in (GIVEN, AUTOTUNE, finalist)}
-        return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE)))
+        return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE), whole=trials.whole))
 
     def _finalist(self, trials: Contest, candidates: list[str]) -> str | None:
         """The most promising candidate, where none has been shown to be faster yet and there is time to look closer."""

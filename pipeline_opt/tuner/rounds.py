@@ -10,6 +10,9 @@ from typing import Final
 MORE_LEAD: Final = 1.25
 """What comes out of buffers is not known exactly; so much more than was found is left out."""
 
+FEW_WHOLE: Final = 3
+"""Rounds of whole epochs that tell more than any number of slices: what was made while others ran is not in them."""
+
 NOT_COUNTED: Final = 0.25
 """The part of a round that may be spent on pauses, and as much again on leads that are as long for all."""
 
@@ -88,7 +91,7 @@ class Schedule:
         """The next round; None where the rounds or the time are used up.
 
         Whole epochs are run where several epochs make up the job, as a cache pays only then, or where there is time for
-        `min_rounds` of them. Otherwise the time left is shared out evenly among the rounds left, and a round's among all
+        a few rounds of them. Otherwise the time left is shared out evenly among the rounds left, and a round's among all
         so that everyone takes the same examples: who is slow takes most of it until it drops out. Leads are as long for all,
         so that all stay at the same place in the data, unless that would take too long for those who buffer little. Rounds
         are longer, and fewer, where pauses and leads would take up much of them.
@@ -97,7 +100,7 @@ class Schedule:
         if left <= 0 or remaining_s <= 0 or not paces:
             return None
         epochs_s = sum(pace.epochs_s(self.epochs, self.epoch_examples) for pace in paces)
-        fits = epochs_s * max(self.min_rounds - done, 1) <= remaining_s
+        fits = epochs_s * max(min(self.min_rounds, FEW_WHOLE) - done, 1) <= remaining_s
         if self.whole or self.epochs > 1 or (self.epoch_examples is not None and fits):
             enough = done == 0 or epochs_s <= remaining_s
             goal = None if self.epoch_examples is None else self.epochs * self.epoch_examples

@@ -106,6 +106,12 @@ class Contest:
         return interval(log_ratios(self[a].turns, self[b].turns, measure, self.job_epochs), level=level, seed=self.seed)
 
     @property
+    def whole(self) -> bool:
+        """Whether rounds were of whole epochs."""
+        turns = [turn for candidate in self.candidates for turn in candidate.turns if turn.cut is None]
+        return bool(turns) and all(turn.counted and not turn.lead and turn.counted[-1].ended for turn in turns)
+
+    @property
     def dropped(self) -> Mapping[str, Dropped]:
         """Who is out, and why."""
         return {c.name: c.dropped for c in self.candidates if c.dropped is not None}
