@@ -300,6 +300,8 @@ class _Running:
         order = self._alive
         self._random.shuffle(order)
         if plan.whole:
+            # Rounds of whole epochs and of slices are not alike: it goes on as it began.
+            self._schedule = replace(self._schedule, whole=True)
             for runner in self._runners.values():
                 runner.close()
             self._refill_s = 0.0
