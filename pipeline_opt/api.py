@@ -1,4 +1,4 @@
-"""The public calls that measure: `profile`, `profiling`, `benchmark` and `load`."""
+"""The public calls that measure or tune: `profile`, `profiling`, `benchmark`, `probe`, `optimize`, `lint`; and `load`."""
 
 from __future__ import annotations
 

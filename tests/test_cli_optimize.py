@@ -28,7 +28,7 @@ def pipeline():
 def saved():
     return tf.data.Dataset.range(64).map(double).snapshot("kept").batch(8)
 """
-BUDGET = ("--budget", "4")
+BUDGET = ("--budget", "4s")
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_lanes_that_fail_leave_the_tuning_as_it_is(shell: Shell, monkeypatch: py
         (("--budget", "0"), "--budget=0.0 is out of range; valid: seconds above 0"),
         (("--budget", "-1"), "--budget=-1.0 is out of range; valid: seconds above 0"),
         (("--budget", "nan"), "--budget=nan is out of range; valid: seconds above 0"),
-        (("--budget", "soon"), "'--budget'"),
+        (("--budget", "soon"), "'--budget': 'soon' is not valid; valid: seconds, also as 60s or 2min"),
         (("--epochs", "0"), "--epochs=0 is out of range; valid: a whole number from 1"),
         (("--memory", "-5"), "--memory='-5' is not valid; valid: a number of bytes, also as 4GiB or 500MB"),
         (("--memory", "0"), "--memory=0 is out of range; valid: bytes from 1, or None\n"),
@@ -109,3 +109,8 @@ def test_what_is_there_is_not_overwritten(shell: Shell) -> None:
     (shell.folder / "out" / "optimize.html").write_text("kept")
     assert "--force" in shell("optimize", "functions.py:numbers", "--out", "out", code=4).stderr
     assert page_of(shell, "out") == "kept"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("4", 4.0), ("4s", 4.0), ("1.5min", 90.0), (60.0, 60.0)])
+def test_a_budget_may_have_a_unit(text: str | float, seconds: float) -> None:
+    assert optimize._seconds(text) == seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +22,12 @@ from pipeline_opt.errors import (
     SourceError,
 )
 from pipeline_opt.sources import Csv, FixedLength, Images, TextLines, TFRecords
+from pipeline_opt.storage import listing
 from pipeline_opt.storage.compression import detect_compression
 from pipeline_opt.storage.damage import misfit_row
-from pipeline_opt.storage.filesystem import total_bytes
+from pipeline_opt.storage.filesystem import LocalFiles, total_bytes
 from pipeline_opt.storage.formats import detect_format, suffix_of
-from pipeline_opt.storage.listing import resolve
+from pipeline_opt.storage.listing import remembering, resolve
 from pipeline_opt.storage.routes import schemes
 from pipeline_opt.storage.tfrecord import crc32c, cut_header, first_corruption, masked_crc32c, read_records
 from pipeline_opt.storage.uris import local_path, rooted, scheme_of, scheme_status
@@ -119,6 +121,43 @@ def test_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "cat" / "1.jpg", JPEG)
     with pytest.raises(FormatError, match=r"stray\.jpg.*beside class folders \(cat\)"):
         resolve(Images(paths=(str(tmp_path),)))
+
+
+def test_files_are_listed_once_where_that_is_remembered(tmp_path: Path) -> None:
+    source = TextLines(paths=(str(tmp_path),))
+    (tmp_path / "a.txt").write_text("a\n")
+    with remembering():
+        first = resolve(source)
+        (tmp_path / "b.txt").write_text("b\n")
+        assert resolve(source) is first
+        assert len(resolve(TextLines(paths=(str(tmp_path), str(tmp_path / "b.txt")))).files) == 3
+    assert [Path(path).name for path in resolve(source).files] == ["a.txt", "b.txt"]
+
+
+def test_what_is_not_there_is_said_again_where_listing_is_remembered(tmp_path: Path) -> None:
+    source = TextLines(paths=(str(tmp_path / "a.txt"),))
+    with remembering():
+        with pytest.raises(MissingPathError):
+            resolve(source)
+        (tmp_path / "a.txt").write_text("a\n")
+        assert len(resolve(source).files) == 1
+
+
+def test_many_files_far_away_are_asked_for_at_once_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = threading.Barrier(listing.AT_ONCE, timeout=20)
+    names = tuple(f"gs://bucket/{number:02}.txt" for number in range(1, listing.AT_ONCE + 2))
+
+    class Far(LocalFiles):
+        def is_file(self, path: str) -> bool:
+            if path != names[0]:
+                at_once.wait()
+            return True
+
+    monkeypatch.setattr(listing, "file_system", lambda path, access: (Far(), path))
+    monkeypatch.setattr(listing, "total_bytes", lambda paths, access: 1)
+    monkeypatch.setattr(listing, "_checked_compression", lambda *_: "")
+    monkeypatch.setattr(listing, "_client", lambda *_: "tf")
+    assert resolve(TextLines(paths=names)).files == names
 
 
 def test_missing_path_names_the_nearest_folder_and_what_is_there(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from pipeline_opt.variants import writes_files
 pages = lazy_module("pipeline_opt.reports.page_optimized")
 
 EXAMPLES: Final = (
-    "pipeline-opt optimize train.py:make_dataset --budget 60 --epochs 5",
+    "pipeline-opt optimize train.py:make_dataset --budget 60s --epochs 5",
     "pipeline-opt optimize data/train --accelerator h100-resnet50",
     "pipeline-opt optimize pipe.toml --apply",
 )
@@ -64,7 +64,25 @@ Targets = Annotated[
 Accelerator = Annotated[
     str, typer.Option("--accelerator", metavar="SPEC", help=o.ACCELERATOR_HELP + " none unless given.")
 ]
-Budget = Annotated[float, typer.Option("--budget", metavar="S", help="Seconds that tuning may take, about.")]
+
+
+def _seconds(text: str | float) -> float:
+    """Seconds, as a number or as 60s or 2min.
+
+    Raises:
+        typer.BadParameter: It says something else.
+    """
+    number, unit = str(text).removesuffix("min"), 60 if str(text).endswith("min") else 1
+    try:
+        return float(number.removesuffix("s")) * unit
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not valid; valid: seconds, also as 60s or 2min") from error
+
+
+Budget = Annotated[
+    float,
+    typer.Option("--budget", metavar="S", parser=_seconds, help="Seconds that tuning may take, about: 60s, 2min."),
+]
 Memory = Annotated[
     str | None,
     typer.Option(
