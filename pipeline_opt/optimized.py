@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline_opt.optimizer.flow import last_flow
 from pipeline_opt.optimizer.model import Prediction
 from pipeline_opt.optimizer.what_if import what_if
 from pipeline_opt.pipeline import Pipeline
@@ -71,8 +72,9 @@ class Optimized:
             UsageError, SourceError: There is no such number or accelerator, or the storage's profile does not tell enough.
         """
         told = {} if storage is None else storage_numbers(storage)
-        told |= {} if accelerator is None else accelerator_numbers(accelerator)
-        return what_if(self.tuning.plan, self.tuning.facts, **{**told, **changes})
+        plan, facts = self.tuning.plan, self.tuning.facts
+        told |= {} if accelerator is None else accelerator_numbers(accelerator, last_flow(plan, facts).rows)
+        return what_if(plan, facts, **{**told, **changes})
 
     def explain(self, *, declined: bool = False) -> str:
         """Before and after side by side, and for every change why, what it preserves, what was predicted and measured.

@@ -17,6 +17,7 @@ from pipeline_opt.optimizer.model import Prediction
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite
 from pipeline_opt.optimizer.search import Search, Step
 from pipeline_opt.plan import Plan
+from pipeline_opt.profiler.accelerator import Accelerator
 from pipeline_opt.sources import TFRecords
 from pipeline_opt.stages import Batch, Map, Prefetch
 from pipeline_opt.storage.measured import Latency, StorageProfile
@@ -81,6 +82,10 @@ def test_what_if_is_predicted_by_the_facts_that_were_measured() -> None:
     best = Optimized(tuning(facts=Facts(cores=2.0, stages={"tfrecords": StageFacts(bytes_out=1000.0, files=4)})))
     assert best.what_if(cores=8).rows_per_s >= best.what_if().rows_per_s
     assert best.what_if(accelerator="2s").rows_per_s == pytest.approx(1.0)
+    # Batches of 2 in place of the preset's larger ones take as much less.
+    preset = Accelerator.preset("h100-resnet50")
+    assert preset.batch_size is not None
+    assert best.what_if(accelerator=preset).rows_per_s == pytest.approx(preset.batch_size / preset.step_s)
     with pytest.raises(UsageError, match="valid: cores, memory_bytes"):
         best.what_if(rams=1)
 

@@ -212,3 +212,11 @@ def test_an_order_that_is_no_longer_drawn_anew_is_found() -> None:
     found = prove(given, frozen, Terms("set", False, 5.0, SystemClock(), lambda plan: plan))
     assert not found.same
     assert "no longer drawn anew" in str(found)
+
+
+@pytest.mark.parametrize(("rows", "step_s"), [(None, 0.8), (16, 0.2)], ids=["every batch", "a batch of 4 of 16"])
+def test_a_step_takes_as_long_as_its_batch_is_large(
+    monkeypatch: pytest.MonkeyPatch, rows: int | None, step_s: float
+) -> None:
+    Told(monkeypatch, times(SLOW, SLOW, SLOW, SLOW))
+    assert tuned(dataset(), step_s=0.8, step_rows=rows).facts.step_s == pytest.approx(step_s)

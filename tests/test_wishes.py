@@ -18,6 +18,7 @@ WRONG = [
     ("budget_s", math.nan),
     ("budget_s", "60s"),
     ("step_s", -0.1),
+    ("step_rows", 0),
     ("epochs", 0),
     ("epochs", 1.5),
     ("epochs", True),
@@ -40,7 +41,9 @@ def test_what_is_out_of_range_is_said_before_anything_is_measured(name: str, val
 
 
 def test_an_unknown_argument_is_said_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match="does not know buget_s; valid: budget_s, memory_bytes, epochs, step_s"):
+    with pytest.raises(
+        UsageError, match="does not know buget_s; valid: budget_s, memory_bytes, epochs, step_s, step_rows"
+    ):
         po.optimize(object(), buget_s=60)
 
 

@@ -163,9 +163,9 @@ def wishes_of(emulated: EmulatedAccelerator | None, *, memory: str | None, **ask
         UsageError: An option is out of range.
     """
     bytes_ = None if memory is None else size_of("--memory", memory)
-    step_s = 0.0 if emulated is None else emulated.step_s
+    step_s, step_rows = (0.0, None) if emulated is None else (emulated.step_s, emulated.batch_size)
     try:
-        return Wishes(memory_bytes=bytes_, step_s=step_s, **asked)
+        return Wishes(memory_bytes=bytes_, step_s=step_s, step_rows=step_rows, **asked)
     except UsageError as error:
         name, equals, rest = str(error).partition("=")
         raise UsageError(f"{OPTIONS.get(name, name)}{equals}{rest}") from error

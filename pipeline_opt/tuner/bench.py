@@ -12,6 +12,7 @@ from pipeline_opt.clock import Clock
 from pipeline_opt.ingest.graph import nodes_of
 from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.flow import last_flow
 from pipeline_opt.plan import Plan
 from pipeline_opt.profiler.endless import is_endless
 from pipeline_opt.tuner.decision import GIVEN
@@ -95,11 +96,12 @@ class Bench:
         start = self.scratch.own(self.start)
         facts = gather_facts(start, self._machine, self.clock, forms_s, lambda name: self.tell(f"measuring {name}"))
         free, wishes = int(self._machine.ram_available_bytes * RESERVE), self.wishes
+        rows = last_flow(self.start, facts).rows
         return dataclasses.replace(
             facts,
             memory_bytes=free if wishes.memory_bytes is None else wishes.memory_bytes,
             epochs=wishes.epochs,
-            step_s=wishes.step_s,
+            step_s=wishes.step_s if wishes.step_rows is None else wishes.step_s * rows / wishes.step_rows,
             bits=wishes.bits,
             order_free=wishes.order_free,
         )

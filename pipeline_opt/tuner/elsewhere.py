@@ -27,11 +27,11 @@ def storage_numbers(storage: StorageProfile | str | os.PathLike[str]) -> dict[st
     return {"open_s": sum(samples) / len(samples), "stream_bytes_per_s": rate, "total_bytes_per_s": total}
 
 
-def accelerator_numbers(accelerator: Accelerator | str) -> dict[str, float | None]:
-    """The seconds of a step for a batch.
+def accelerator_numbers(accelerator: Accelerator | str, rows: float) -> dict[str, float | None]:
+    """The seconds of a step for a batch of so many rows.
 
     Raises:
         UsageError: There is no such accelerator.
     """
     made = accelerator if isinstance(accelerator, Accelerator) else Accelerator.parse(accelerator)
-    return {"step_s": made.step_s}
+    return {"step_s": made.seconds_for(round(rows))}

@@ -19,6 +19,7 @@ class Wishes:
         memory_bytes: Bytes that the pipeline may hold; None for half of what is free.
         epochs: Epochs that the job runs.
         step_s: Seconds that a training step takes for a batch; 0 to drain as fast as possible.
+        step_rows: Examples of the batch that `step_s` is for: one of n takes `step_s * n / step_rows`. None: all take `step_s`.
         bits: Whether results have to be the same bit for bit.
         order_free: Whether the order of elements does not matter.
         seed: Draws the order of trials.
@@ -31,6 +32,7 @@ class Wishes:
     memory_bytes: int | None = None
     epochs: int = 1
     step_s: float = 0.0
+    step_rows: int | None = None
     bits: bool = False
     order_free: bool = False
     seed: int = 0
@@ -38,6 +40,9 @@ class Wishes:
     def __post_init__(self) -> None:
         self._require("budget_s", _is_number(self.budget_s) and self.budget_s > 0, "seconds above 0")
         self._require("step_s", _is_number(self.step_s) and self.step_s >= 0, "seconds from 0")
+        self._require(
+            "step_rows", self.step_rows is None or is_count(self.step_rows, 1, MOST), "a whole number from 1, or None"
+        )
         self._require("epochs", is_count(self.epochs, 1, MOST), "a whole number from 1")
         memory = self.memory_bytes
         self._require("memory_bytes", memory is None or is_count(memory, 1, MOST_BYTES), "bytes from 1, or None")
