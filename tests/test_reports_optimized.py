@@ -79,7 +79,9 @@ STEPS = (
 
 def changed(**other: Any) -> Tuning:
     over = Interval(2.4, 2.1, 2.7, 4, 0.975)
-    decision = Decision("plan 1", True, over, Interval(2.0, 1.8, 2.2, 3, 0.975), "plan 1 is faster: 2.40x of given")
+    decision = Decision(
+        "plan 1", True, over, Interval(2.0, 1.8, 2.2, 3, 0.975), "plan 1 is faster: 2.40x of given", 0.975
+    )
     found = (Found(TUNED, prediction(180), STEPS), Found(GIVEN, prediction(100)))
     declined = (("vectorise", Declined("decode", "images are decoded one at a time")), ("cache", Declined("x", "no")))
     tuning = Tuning(
@@ -195,11 +197,17 @@ def test_what_is_refused_stands_with_its_reason() -> None:
     assert "plan 1 different; element 3, [0]: the values differ: 1 in the original, 2 in the other" in text
 
 
-def test_what_was_left_out_is_said_with_what_it_cost() -> None:
-    steps = changed().steps
-    text = words(changed(left_out=(steps[-1:], Interval(0.91, 0.86, 0.98, 5))), Lanes({}))
+def test_what_was_left_out_is_said_with_what_it_cost_and_whose_the_figures_are() -> None:
+    last = STEPS[-1:]
+    shorter = changed(
+        plan=STEPS[0].rewrite.plan, steps=STEPS[:-1], along=(), left_out=(last, Interval(0.91, 0.86, 0.98, 5))
+    )
+    text = words(shorter, Lanes({}))
     assert "Left out, as throughput with it was 0.91 [0.86, 0.98] of that without" in text
-    assert steps[-1].rewrite.what in text
+    assert last[0].rewrite.what in text
+    assert "measured in the trials, with what was left out" in text
+    assert "throughput over the given one, with what was left out" in text
+    assert "(used)" not in text
 
 
 def test_a_run_that_failed_is_said_and_the_other_one_drawn() -> None:

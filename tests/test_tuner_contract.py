@@ -220,3 +220,53 @@ def test_a_step_takes_as_long_as_its_batch_is_large(
 ) -> None:
     Told(monkeypatch, times(SLOW, SLOW, SLOW, SLOW))
     assert tuned(dataset(), step_s=0.8, step_rows=rows).facts.step_s == pytest.approx(step_s)
+
+
+def way(*gains: float) -> dict[str, list[float]]:
+    """Times in which each plan on the way is so many times as fast as the one before."""
+    seconds = [10.0]
+    for gain in gains:
+        seconds.append(seconds[-1] / gain)
+    return {str(number): [each] * 5 for number, each in enumerate(seconds)}
+
+
+def two_steps(patch: pytest.MonkeyPatch, gains: tuple[float, float], **more: Any) -> Told:
+    """A search that comes to one plan, by two changes."""
+    told_ = Told(patch, times(SLOW, SLOW, QUICK, QUICK) | way(*gains), **more)
+
+    def search(plan: Plan, facts: Facts, **_: Any) -> Search:
+        first, second = ((*plan.stages, *(Prefetch(name=f"p{n}", buffer_size=n) for n in range(1, k))) for k in (2, 3))
+        plans = [dataclasses.replace(plan, stages=stages) for stages in (first, second)]
+        steps = tuple(
+            Step(f"rule {n}", "faster", Rewrite(made, "prefetch", f"more {n}"), FASTEST, FASTEST)
+            for n, made in enumerate(plans, 1)
+        )
+        return Search((Found(plans[-1], FASTEST, steps),), ())
+
+    patch.setattr(optimize, "search", search)
+    return told_
+
+
+def test_a_last_change_that_slows_it_down_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = two_steps(monkeypatch, (2.0, 0.8))
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 1"]
+    assert [stage.name for stage in found.plan.stages][-1] == "p1"
+    assert found.left_out is not None
+    assert [step.rule for step in found.left_out[0]] == ["rule 2"]
+    assert "it is used without its last change, with which throughput was 0.80" in found.decision.sentence
+    assert [[stage.name for stage in plan.stages][-1] for plan in done.proved] == ["p2", "p1"]
+
+
+def test_it_stays_where_the_shorter_plan_was_not_shown_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    two_steps(monkeypatch, (2.0, 0.8), proofs=[SAME, UNKNOWN])
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 1", "rule 2"]
+    assert found.left_out is None
+
+
+def test_changes_that_each_bring_something_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    two_steps(monkeypatch, (1.5, 1.2))
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 1", "rule 2"]
+    assert [gain.value for gain in found.along] == pytest.approx([1.5, 1.2])

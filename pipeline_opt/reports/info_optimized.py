@@ -120,7 +120,8 @@ def _trial_rows(tuning: Tuning, trials: TrialsInfo) -> list[FigureRow]:
     before, after = by_name.get(GIVEN), by_name.get(tuning.decision.name) if tuning.changed else None
     rates = [units.number(row.rate) if row is not None else units.ABSENT for row in (before, after)]
     times = gain_text(tuning.decision.over_given) if tuning.changed else units.ABSENT
-    return [FigureRow("examples per second", "measured in the trials", rates[0], rates[1], times)]
+    source = "measured in the trials" + (", with what was left out" if tuning.left_out is not None else "")
+    return [FigureRow("examples per second", source, rates[0], rates[1], times)]
 
 
 def _run_rows(tuning: Tuning, runs: Mapping[str, Record]) -> list[FigureRow]:
@@ -147,6 +148,7 @@ def _idle_percent(figures: Account) -> float | None:
 
 
 AU: Final = ("accelerator utilization (AU)", lambda each: each.utilization_percent)
+PREDICTED_AU: Final = ("accelerator utilization (AU)", lambda each: 100 * each.utilization)
 IDLE: Final = ("accelerator idle, of the whole run", _idle_percent)
 
 
@@ -178,16 +180,15 @@ def _predicted_rows(tuning: Tuning) -> list[FigureRow]:
             if later
             else []
         ),
-        *([_without_times(row("accelerator utilization (AU)", _used, units.percent))] if tuning.facts.step_s else []),
+        *(
+            [_without_times(row("accelerator utilization (AU)", lambda each: 100 * each.utilization, units.percent))]
+            if tuning.facts.step_s
+            else []
+        ),
         row("first batch after", lambda each: each.first_batch_s, units.seconds),
         row("memory at the most", lambda each: each.peak_bytes, units.size),
         FigureRow("limited by", "predicted", limits[0], limits[1], units.ABSENT),
     ]
-
-
-def _used(found: Prediction) -> float:
-    consumer = sum(load.seconds for load in found.loads if load.name == "consumer")
-    return 100 * consumer * found.rows_per_s
 
 
 def _times(before: float | None, after: float | None) -> str:

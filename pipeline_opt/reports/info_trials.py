@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pipeline_opt.reports import units
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
 from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN
-from pipeline_opt.tuner.optimize import STRICT, Tuning
+from pipeline_opt.tuner.optimize import Tuning
 from pipeline_opt.tuner.scores import log_ratios
 from pipeline_opt.tuner.trials import Candidate, Contest, Dropped
 from pipeline_opt.tuner.turns import Stretch, Turn
@@ -47,8 +47,9 @@ class TrialsInfo(NamedTuple):
 
 def trials_info(tuning: Tuning) -> TrialsInfo:
     """The trials that decided, in the order of the contest."""
-    contest, level = tuning.contest, _level(tuning)
-    rows = tuple(_row(contest, candidate, tuning.decision.name, level) for candidate in contest.candidates)
+    contest, level = tuning.contest, tuning.decision.level
+    used = "" if tuning.left_out is not None else tuning.decision.name
+    rows = tuple(_row(contest, candidate, used, level) for candidate in contest.candidates)
     seen = any(row.rates or row.ratios for row in rows)
     reason = None if seen else "no turn was measured" if rows else "nothing was tried"
     return TrialsInfo(rows, contest.rounds, contest.seconds, contest.job_epochs, level, reason)
@@ -72,15 +73,6 @@ def gain_text(found: Interval | None) -> str:
 def mean_rate(rates: Sequence[float]) -> float | None:
     """The geometric mean, as ratios have it; None of nothing."""
     return math.exp(sum(map(math.log, rates)) / len(rates)) if rates else None
-
-
-def _level(tuning: Tuning) -> float:
-    """The level of every candidate's interval, at which they hold together for all that were left in the end."""
-    decided = tuning.decision.over_given
-    if tuning.decision.changed and decided is not None:
-        return decided.level
-    left = [c for c in tuning.contest.candidates if c.dropped is None and c.name not in (GIVEN, AUTOTUNE)]
-    return 1 - (1 - STRICT) / max(len(left), 1)
 
 
 def _row(contest: Contest, candidate: Candidate, used: str, level: float) -> TrialRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
@@ -27,6 +27,7 @@ class Decision:
         over_given: Its throughput over that of the pipeline given; None where it is that one, or that one did not run.
         over_autotune: Likewise over plain AUTOTUNE.
         sentence: The reason, for people.
+        level: The confidence of every candidate's interval, at which they hold together.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Decision:
     over_given: Interval | None
     over_autotune: Interval | None
     sentence: str
+    level: float = LEVEL
 
 
 def decide(
@@ -63,8 +65,8 @@ def decide(
     over = {name: {base: contest.ratio(name, base, level=strict) for base in sound} for name in running}
     for name in sorted(running, key=lambda name: -_least(over[name], "value")):
         if sound and _least(over[name], "low") > 1:
-            return _won(name, over[name], given, autotune, contest)
-    return _unchanged(contest, running, over, sound, given, autotune)
+            return replace(_won(name, over[name], given, autotune, contest), level=strict)
+    return replace(_unchanged(contest, running, over, sound, given, autotune), level=strict)
 
 
 def _is_sound(contest: Contest, name: str) -> bool:

@@ -129,6 +129,7 @@ class _Tuner:
             whole = candidates[decision.name]
             kept, equality, along, left_out = self._along(whole, equality, facts)
             plan, dataset, steps = kept.plan, None, kept.steps
+            decision = _with_left_out(decision, left_out)
         else:
             plan, dataset = bench.as_given() if decision.name == GIVEN else (plans[decision.name], None)
             steps, along, left_out = (), (), None
@@ -236,6 +237,15 @@ def _faster_without(trials: Contest, count: int) -> int | None:
     over = {number: trials.ratio(str(number), str(count), level=level) for number in range(1, count)}
     sure = [number for number, found in over.items() if found.low > 1]
     return max(sure, key=lambda number: over[number].value, default=None)
+
+
+def _with_left_out(decision: Decision, left_out: tuple[tuple[Step, ...], Interval] | None) -> Decision:
+    """The decision, which was of the whole plan, with what is said of the changes that are left out of it."""
+    if left_out is None:
+        return decision
+    count = "its last change" if len(left_out[0]) == 1 else f"its last {len(left_out[0])} changes"
+    said = f"{decision.sentence}; it is used without {count}, with which throughput was {left_out[1]} of that without"
+    return dataclasses.replace(decision, sentence=said)
 
 
 def _kept(why: str) -> Decision:
