@@ -9,12 +9,19 @@ import pytest
 import tensorflow as tf
 
 import pipeline_opt as po
+from pipeline_opt.build.steps import build_steps
 from pipeline_opt.clock import SystemClock
+from pipeline_opt.functions import Function
 from pipeline_opt.ingest import imported
 from pipeline_opt.machine import machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import flows
-from pipeline_opt.stages import Unbatch
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite
+from pipeline_opt.optimizer.rules import rebatch, redundant
+from pipeline_opt.plan import Plan
+from pipeline_opt.sources import Tensors
+from pipeline_opt.stages import Batch, Map, Unbatch
+from pipeline_opt.storage import resolve
 from pipeline_opt.tuner import samples
 from pipeline_opt.tuner.facts import gather_facts
 
@@ -115,3 +122,30 @@ def test_a_function_that_fails_on_an_element_ends_what_is_known() -> None:
     )
     best = po.optimize(kept, budget_s=2)
     assert [int(x) for x in best.dataset] == [2 * (x + 1) for x in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("size", "drop", "cut"), [(2, False, False), (4, False, False), (3, False, True), (2, True, True)]
+)
+def test_batches_are_cut_at_once_where_no_more_is_known_of_them_then(size: int, drop: bool, cut: bool) -> None:
+    rows = tf.data.Dataset.range(40).filter(lambda number: number > 3).batch(4, drop_remainder=True)
+    given = rows.map(lambda batch: batch + 1).unbatch().batch(size, drop_remainder=drop)
+    plan, facts = measured(given)
+    (outcome,) = rebatch.RULE.find(plan, facts)
+    assert isinstance(outcome, Rewrite) == cut
+    if isinstance(outcome, Rewrite):
+        assert build_steps(outcome.plan, resolve, on_host=True)[-1].after.element_spec == given.element_spec
+    else:
+        assert f"all of {size} rows" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("function", "dense"),
+    [(lambda x: (x, {"a": [x, x]}), True), (lambda x: (x, tf.sparse.from_dense(tf.range(x))), False)],
+    ids=["dense", "sparse"],
+)
+def test_a_batch_that_is_taken_apart_again_is_left_out_where_it_changes_no_row(function: Any, dense: bool) -> None:
+    plan = Plan(Tensors(value=[1, 2, 3, 4]), (Map(function=Function.of(function)), Batch(batch_size=2), Unbatch()))
+    facts = gather_facts(plan, machine(), SystemClock(), 0.0, lambda name: None)
+    assert facts.stages["unbatch"].dense == dense
+    assert [type(one) for one in redundant.RULE.find(plan, facts)] == [Rewrite if dense else Declined]

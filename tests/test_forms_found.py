@@ -9,9 +9,12 @@ import pytest
 import tensorflow as tf
 from forms_images import jpegs
 
+from pipeline_opt.build.forms import derive
 from pipeline_opt.build.traced import traced
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.optimizer.facts import Overheads
+from pipeline_opt.optimizer.rules import chunks
+from pipeline_opt.tuner import forms
 from pipeline_opt.tuner.forms import FormFinder
 from pipeline_opt.tuner.samples import gathered
 
@@ -50,12 +53,42 @@ def test_a_form_of_a_function_that_always_fails_is_refused() -> None:
 
 
 def test_rows_of_several_lengths_at_once_and_taken_apart() -> None:
-    found, apart = finder(lambda line: tf.strings.split(line), ["a b", "", "c", "d e f"]).of_chunks()
+    found, apart = finder(lambda line: tf.strings.split(line), ["a b", "", "c", "d e f"]).of_chunks(8.0)
     assert (found.preserves, found.refused) == ("exact", None)
+    assert apart is not None
     assert apart.cpu_s >= 0
-    refused, nothing = finder(lambda x: tf.unique(x)[0], VECTORS).of_chunks()
+    refused, nothing = finder(lambda x: tf.unique(x)[0], VECTORS).of_chunks(8.0)
     assert "Unique" in str(refused.refused)
-    assert nothing.cpu_s == 0
+    assert nothing is None
+
+
+def test_chunks_are_measured_at_the_size_at_which_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[int, ...]] = set()
+
+    def measured(dataset: Any, clock: Any) -> float:
+        seen.add(tuple(next(iter(dataset)).shape))
+        return 1.0
+
+    monkeypatch.setattr(forms, "cpu_each", measured)
+    numbers = finder(lambda x: tf.fill([50_000], x), np.arange(20.0, dtype="float32"))
+    found, apart = numbers.of_chunks(200_000.0)
+    assert found.refused is None
+    assert apart is not None
+    rows = chunks.chunk_rows(4.0, 200_000.0)
+    assert rows == chunks.LEAST_ROWS
+    assert seen == {(rows,), (rows, 50_000), (50_000,)}
+
+
+def test_a_form_for_chunks_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived: list[str] = []
+
+    def counted(function: Any, name: str, **told: Any) -> Any:
+        derived.append(name)
+        return derive(function, name, **told)
+
+    monkeypatch.setattr(forms, "derive", counted)
+    assert finder(lambda x: x + 1.0, VECTORS).of_chunks(8.0)[0].refused is None
+    assert derived == [chunks.FORM]
 
 
 def test_forms_in_place_one_after_another() -> None:

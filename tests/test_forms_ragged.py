@@ -11,8 +11,8 @@ from test_forms_batched import Maker, dataset, sparse_ids
 from test_forms_padded import EXACT
 
 from pipeline_opt.build.forms import Derived, Refused, derive
-from pipeline_opt.build.forms.batched import ragged
-from pipeline_opt.build.forms.verify import compare
+from pipeline_opt.build.forms.batched import batched, ragged
+from pipeline_opt.build.forms.verify import compare, compare_rows
 from pipeline_opt.build.ragged_rows import dense_rows
 from pipeline_opt.build.traced import traced
 
@@ -44,6 +44,8 @@ def test_a_ragged_batch_has_the_same_bits(tf: Any, name: str) -> None:
     kept = list(elements.as_numpy_iterator())
     agreement = compare(function, derived, kept, lambda ds, size: ds.ragged_batch(size))
     assert agreement.exact, agreement
+    agreement = compare_rows(function, derived, kept)
+    assert agreement.exact, agreement
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -65,6 +67,11 @@ REFUSED: dict[str, tuple[str, Maker, str]] = {
     "pairs": ("whole", lambda tf: lambda x: tf.zeros([x[0], 2]), "not vectors"),
     "nothing": ("line", lambda tf: lambda s: tf.zeros([0]), "without any values"),
     "any_rank": ("whole", lambda tf: lambda x: tf.py_function(lambda t: t, [x], tf.int32), "not vectors"),
+    "sparse": (
+        "example",
+        lambda tf: lambda s: sparse_ids(tf, s),
+        "sparse, of which a row would be as wide as the widest",
+    ),
     "random": ("line", lambda tf: lambda s: tf.random.shuffle(tf.strings.split(s)), "RandomShuffle"),
     "unique": ("line", lambda tf: lambda s: tf.unique(tf.strings.split(s))[0], "Unique"),
 }
@@ -78,12 +85,17 @@ def test_what_makes_no_ragged_batch_is_refused(tf: Any, name: str) -> None:
     assert re.search(reason, refused.reason), refused.reason
 
 
-def test_sparse_results_are_batched_as_they_are(tf: Any) -> None:
+def test_rows_that_are_wider_than_what_the_function_gives_are_seen(tf: Any) -> None:
     elements = dataset(tf, "example")
     function = traced(lambda s: sparse_ids(tf, s), elements.element_spec)
-    derived = ragged(function)
+    derived = batched(function)
     assert isinstance(derived, Derived), derived
-    assert compare(function, derived, list(elements.as_numpy_iterator()), lambda ds, size: ds.ragged_batch(size)).exact
+    kept = list(elements.as_numpy_iterator())
+    # A batch is as wide as the widest of it, in either way; so are its rows, which the function gives as they are.
+    assert compare(function, derived, kept, lambda ds, size: ds.ragged_batch(size)).exact
+    agreement = compare_rows(function, derived, kept)
+    assert not agreement.exact
+    assert agreement.mismatch is not None
 
 
 @pytest.mark.parametrize("lengths", [[0, 0, 0], [2, 0, 3, 0, 0], [0], [1], [5, 0, 7, 64, 1]])

@@ -451,3 +451,21 @@ def test_ops_on_one_thread_each_take_what_was_measured_so() -> None:
     assert predict(alone, facts).rows_per_s == pytest.approx(500, rel=0.05)
     inside = Plan(Zip(plans=(given, given)), (Options(max_intra_op_parallelism=1),))
     assert predict(inside, facts).rows_per_s > 1.9 * predict(Plan(Zip(plans=(given, given))), facts).rows_per_s
+
+
+def test_the_last_options_say_how_many_threads_an_op_has() -> None:
+    known = FunctionFacts("pure", cpu_s=4e-3, alone_s=2e-3)
+    facts = Facts(cores=1.0, functions={DECODE: known}, stages={"tfrecords": StageFacts(elements=100)})
+    one, four = (Options(name=f"threads_{number}", max_intra_op_parallelism=number) for number in (1, 4))
+
+    def rate(found: Plan) -> float:
+        return predict(found, facts).rows_per_s
+
+    given, alone = plan(Map(function=DECODE)), plan(Map(function=DECODE), one)
+    assert rate(alone.append(four)) == rate(given)
+    assert rate(given.append(four).append(one)) == rate(alone)
+    # Options of a part count for the whole pipeline, unless it says otherwise itself.
+    silent = Plan(Zip(plans=(given, given)), (Map(name="last", function=DECODE),))
+    part = Plan(Zip(plans=(given, alone)), silent.stages)
+    assert rate(part) == rate(silent.append(one)) > 1.9 * rate(silent)
+    assert rate(part.append(four)) == rate(silent)

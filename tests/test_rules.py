@@ -19,6 +19,7 @@ import pytest
 
 from pipeline_opt.build import forms as built
 from pipeline_opt.functions import Function
+from pipeline_opt.optimizer import freedom
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, StageFacts
 from pipeline_opt.optimizer.freedom import (
     asks_for_order,
@@ -395,6 +396,7 @@ def test_ops_that_were_read_from_a_dataset_are_known() -> None:
 def test_the_forms_that_rules_know_are_those_that_there_are() -> None:
     assert set(forms.IN_PLACE) == set(built.IN_PLACE)
     assert tuple(names[:2] for names in split.PARTS) == built.PARTS
+    assert set(freedom.OF_BATCHES) == set(built.OF_BATCHES)
 
 
 def test_who_swallows_errors_around_a_plan() -> None:

@@ -103,6 +103,8 @@ class StageFacts:
         stream_bytes_per_s: What one file's reading gives at the most; None where storage does not limit it.
         total_bytes_per_s: What all files together give at the most.
         uncut: Of an unbatch, why batches may not be cut from what it takes at once; nothing where they may.
+        dense: Of an unbatch, whether all that it takes are known to be tensors, none of them sparse or ragged.
+        fixed_rows: Of an unbatch, the rows of each element that it takes, where TensorFlow knows; None where it does not.
     """
 
     cpu_s: float = 0.0
@@ -115,6 +117,8 @@ class StageFacts:
     stream_bytes_per_s: float | None = None
     total_bytes_per_s: float | None = None
     uncut: str = "its rows were not looked at"
+    dense: bool = False
+    fixed_rows: int | None = None
 
     @property
     def is_far(self) -> bool:

@@ -82,9 +82,21 @@ def said_of_order(plan: Plan, facts: Facts) -> bool | None:
 
 
 def _said(plan: Plan) -> bool | None:
-    parts = plan.source.plans if isinstance(plan.source, Combination) else ()
-    said = [*map(_said, parts), *(stage.deterministic for stage in plan.stages if isinstance(stage, Options))]
-    return next((value for value in reversed(said) if value is not None), None)
+    last = last_saying(plan, "deterministic")
+    return None if last is None else last.deterministic
+
+
+def last_saying(plan: Plan, option: str) -> Options | None:
+    """The options of a pipeline that count for one of them: the last that say something of it; None where none do."""
+    said = [options for options in _all_options(plan) if getattr(options, option) is not None]
+    return said[-1] if said else None
+
+
+def _all_options(plan: Plan) -> Iterator[Options]:
+    """All options of a pipeline, those of plans inside its source first."""
+    for part in plan.source.plans if isinstance(plan.source, Combination) else ():
+        yield from _all_options(part)
+    yield from (stage for stage in plan.stages if isinstance(stage, Options))
 
 
 def is_deterministic(plan: Plan, facts: Facts) -> bool:

@@ -164,9 +164,9 @@ class _Searcher:
                 self.declined.setdefault((rule.name, outcome))
                 continue
             key = self._key(outcome.plan)
-            if key in self.seen or not _is_allowed(outcome, self.facts):
+            if key in self.seen:
                 continue
-            found = _reached(place, rule, outcome, self.facts) if _is_legal(outcome.plan) else None
+            found = _reached(place, rule, outcome, self.facts) if is_allowed(outcome, self.facts) else None
             if found is not None and self._fits(found):
                 self.seen[key] = found
                 yield found
@@ -223,13 +223,12 @@ def _reached(place: Found, rule: Rule, rewrite: Rewrite, facts: Facts) -> Found:
     return Found(rewrite.plan, after, (*place.steps, step))
 
 
-def _is_allowed(rewrite: Rewrite, facts: Facts) -> bool:
-    return rewrite.preserves != "rounding" or not facts.bits
-
-
-def _is_legal(plan: Plan) -> bool:
+def is_allowed(rewrite: Rewrite, facts: Facts) -> bool:
+    """Whether a rewrite keeps what was asked for, and its plan can be built."""
+    if rewrite.preserves == "rounding" and facts.bits:
+        return False
     try:
-        check_order(plan)
+        check_order(rewrite.plan)
     except OrderError:
         return False
     return True

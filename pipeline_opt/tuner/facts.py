@@ -24,6 +24,7 @@ from pipeline_opt.plan import Plan, with_inner
 from pipeline_opt.sources import FileSource, Source
 from pipeline_opt.stages import (
     BATCHING,
+    Batch,
     Batching,
     BucketBySequenceLength,
     Cache,
@@ -33,6 +34,7 @@ from pipeline_opt.stages import (
     Map,
     OpaqueStage,
     Options,
+    PaddedBatch,
     Prefetch,
     PrefetchToDevice,
     Rebatch,
@@ -191,8 +193,10 @@ class _Gatherer:
                 known = self._function(name, *self._called(stage, taken), given.bytes)
                 self.functions[function] = dataclasses.replace(known, kept=self._multiplied(stage, taken))
             case Unbatch() | Rebatch():
-                known_cut = self._cut(stage, taken, given)
-                self.stages[name] = dataclasses.replace(known_cut, uncut=uncut(self._steps[number]))
+                step, known_cut = self._steps[number], self._cut(stage, taken, given)
+                self.stages[name] = dataclasses.replace(
+                    known_cut, uncut=uncut(step), dense=is_dense(step), fixed_rows=fixed_rows(step)
+                )
             case OpaqueStage() | BucketBySequenceLength():
                 ratio = self._multiplied(stage, taken)
                 cost = self._each(stage, taken).cpu_s / ratio if ratio else 0.0
@@ -207,9 +211,9 @@ class _Gatherer:
             finder = FormFinder(function, taken, self._clock, self.cost)
             forms |= {**finder.in_place(work), **finder.parts(work)} if taken.rows == 1 else {}
             following = self._following_batch(number)
-            forms |= {} if following is None else finder.of_batches(following)
+            forms |= finder.of_batches(following) if isinstance(following, Batch | PaddedBatch) else {}
             if taken.rows == 1 and self._ends_single(number):
-                forms[chunks.FORM] = self._chunks(number, name, finder)
+                forms[chunks.FORM] = self._chunks(number, name, finder, given)
         seeded, python = is_seeded(function.graph_def), calls_python(function.graph_def)
         alone = self._called(stage, taken, alone=True)[0] if work * taken.rows > self.cost.call else None
         return dataclasses.replace(known, forms=forms, seeded=seeded, python=python, alone_s=alone)
@@ -226,8 +230,13 @@ class _Gatherer:
         return float(kept.reduce(tf.constant(0.0), lambda total, *_: total + 1.0)) / taken.elements
 
     def _cut(self, stage: Unbatch | Rebatch, taken: Samples, given: Samples) -> StageFacts:
-        """What is known of a stage that cuts elements into rows, of which each may have had many that counted as one."""
+        """What is known of a stage that cuts elements into rows, of which each may have had many that counted as one.
+
+        What a rebatch takes is not measured: the cost model works it out.
+        """
         rows = sum(map(rows_of, taken.dataset)) / taken.elements
+        if isinstance(stage, Rebatch):
+            return StageFacts(0.0, given.bytes, rows / taken.rows, given.rows)
         few = max(1, min(taken.elements, int(MOST_CUT / max(rows, 1.0))))
         some = taken._replace(dataset=taken.dataset.take(few), elements=few)
         cost = self._each(stage, some).cpu_s * given.rows / rows if rows else 0.0
@@ -259,14 +268,15 @@ class _Gatherer:
             if purity.kind != "pure":
                 return
 
-    def _chunks(self, number: int, name: str, finder: FormFinder) -> FormFacts:
+    def _chunks(self, number: int, name: str, finder: FormFinder, given: Samples) -> FormFacts:
         """The form of a map's function that computes many rows at once, which are taken apart again behind it."""
         known = int(self._steps[-1].after.cardinality())
         repeated = any(isinstance(step.item, Repeat) and step.item.count is None for step in self._steps[number + 1 :])
         if known != tf.data.UNKNOWN_CARDINALITY and not (known == tf.data.INFINITE_CARDINALITY and repeated):
             return FormFacts(refused=UNCOUNTED)
-        found, apart = finder.of_chunks()
-        self.stages.setdefault(chunks.rows_name(name), apart)
+        found, apart = finder.of_chunks(given.bytes)
+        if apart is not None:
+            self.stages.setdefault(chunks.rows_name(name), apart)
         return found
 
     def _ends_single(self, number: int) -> bool:
@@ -294,6 +304,17 @@ def uncut(step: Built) -> str:
     if int(step.after.cardinality()) != tf.data.UNKNOWN_CARDINALITY:
         return UNCOUNTED
     return ""
+
+
+def is_dense(step: Built) -> bool:
+    """Whether all that a stage takes are tensors; a sparse one is made wider where it is batched with others."""
+    return all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(step.before.element_spec))
+
+
+def fixed_rows(step: Built) -> int | None:
+    """The rows of each element that a stage takes, where TensorFlow knows of a number; None where it does not."""
+    specs = (spec for spec in tf.nest.flatten(step.before.element_spec) if isinstance(spec, tf.TensorSpec))
+    return next((spec.shape[0] for spec in specs if spec.shape.rank and spec.shape[0] is not None), None)
 
 
 def _whole_batches(stage: Stage | Source, taken: Samples) -> Samples:

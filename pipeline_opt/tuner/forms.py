@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pipeline_opt.build.forms import IN_PLACE, PARTS, Derived, Refused, derive
 from pipeline_opt.build.forms.image_checks import same_results
-from pipeline_opt.build.forms.verify import Agreement, Batch, compare
+from pipeline_opt.build.forms.verify import Agreement, Batch, compare, compare_rows
 from pipeline_opt.build.ragged_rows import dense_rows
 from pipeline_opt.build.steps import Built
 from pipeline_opt.build.traced import Traced, of_wrapper, traced
@@ -45,15 +45,22 @@ class FormFinder:
     def of_batches(self, following: Stage | None) -> Mapping[str, FormFacts]:
         """The form that computes whole batches, for the stage that batches what the function gives."""
         name = "padded" if isinstance(following, PaddedBatch) else "batched"
-        return {name: self._of_batches(name, following)}
+        size = following.batch_size if isinstance(following, Batching) else chunks.ROWS
+        return {name: self._of_batches(name, size, following)[0]}
 
-    def of_chunks(self) -> tuple[FormFacts, StageFacts]:
-        """The form that computes many rows at once where no batch follows, and what it takes to take them apart again."""
-        found = self._of_batches(chunks.FORM, None)
-        derived = derive(self._function, chunks.FORM) if found.refused is None else None
-        if not isinstance(derived, Derived):
-            return found, StageFacts()
-        rows = chunks.chunk_rows(self._taken.bytes)
+    def of_chunks(self, given_bytes: float) -> tuple[FormFacts, StageFacts | None]:
+        """The form that computes many rows at once where no batch follows, and what it takes to take them apart again.
+
+        Args:
+            given_bytes: Bytes of what the function gives for an element.
+
+        Returns:
+            The form, and of taking apart what is known; None where there is no form.
+        """
+        rows = chunks.chunk_rows(self._taken.bytes, given_bytes)
+        found, derived = self._of_batches(chunks.FORM, rows, None)
+        if derived is None or found.refused is not None:
+            return found, None
         made = self._taken.dataset.repeat().batch(rows).take(4).map(derived).cache().repeat()
         return found, StageFacts(
             cpu_s=max(cpu_each(dense_rows(made), self._clock) - cpu_each(made, self._clock) / rows, 0.0)
@@ -83,21 +90,24 @@ class FormFinder:
             return {}
         return dict(pair for names in PARTS for pair in self._parts(*names))
 
-    def _of_batches(self, name: str, following: Stage | None) -> FormFacts:
+    def _of_batches(self, name: str, size: int, following: Stage | None) -> tuple[FormFacts, Traced | None]:
+        """A form of which a call computes so many elements: what is known of it, and the form itself if there is one."""
         if not _is_uniform(self._function.takes):
             label = self._function.label
-            return FormFacts(refused=f"{label} takes elements of several shapes, of which there can be no batch")
+            return FormFacts(refused=f"{label} takes elements of several shapes, of which there can be no batch"), None
         told: dict[str, Any] = {}
         if isinstance(following, PaddedBatch):
             told = {"padded_shapes": following.padded_shapes, "padding_values": following.padding_values}
         derived = derive(self._function, name, **told)
         if isinstance(derived, Refused):
-            return FormFacts(refused=derived.reason)
+            return FormFacts(refused=derived.reason), None
         elements = list(self._taken.dataset.take(COMPARED).as_numpy_iterator())
-        agreement = compare(self._function, derived, elements, _puts_together(name, told))
-        size = following.batch_size if isinstance(following, Batching) else chunks.chunk_rows(self._taken.bytes)
+        if name == chunks.FORM:
+            agreement = compare_rows(self._function, derived, elements)
+        else:
+            agreement = compare(self._function, derived, elements, _puts_together(name, told))
         batches = self._taken.dataset.repeat().batch(size).take(4).cache().repeat()
-        return self._judged(name, derived, agreement, batches, size * self._taken.rows)
+        return self._judged(name, derived, agreement, batches, size * self._taken.rows), derived
 
     def _in_place(self, names: tuple[str, ...]) -> FormFacts:
         derived: Traced = self._function
@@ -159,5 +169,5 @@ def _is_uniform(spec: Any) -> bool:
 
 def _puts_together(name: str, told: Mapping[str, Any]) -> Batch:
     """What batches the results of a function, where a form gives whole batches."""
-    method = {"padded": "padded_batch", chunks.FORM: "ragged_batch"}.get(name, "batch")
+    method = "padded_batch" if name == "padded" else "batch"
     return lambda dataset, size: getattr(dataset, method)(size, **told)

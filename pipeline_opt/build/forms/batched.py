@@ -153,6 +153,8 @@ def _ragged_spec(spec: Any) -> Any:
     Raises:
         ValueError: Its rows could not be taken apart again as tensors (`ragged_rows.py`).
     """
+    if isinstance(spec, tf.SparseTensorSpec):
+        raise ValueError("sparse, of which a row would be as wide as the widest of its chunk")
     if not isinstance(spec, tf.TensorSpec) or spec.shape.is_fully_defined():
         if 0 in spec.shape:
             raise ValueError(f"of shape {spec.shape}, without any values")

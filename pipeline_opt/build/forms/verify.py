@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from pipeline_opt.build.ragged_rows import dense_rows
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.lazy import lazy_module
 
@@ -16,6 +17,8 @@ nest = lazy_module("tensorflow.python.data.util.nest")
 
 Batch = Callable[[Any, int], Any]
 """A `tf.data.Dataset` of elements and a size to one of batches: `lambda ds, size: ds.padded_batch(size)`."""
+Apart = Callable[[Any], Any]
+"""A `tf.data.Dataset` of batches to one of their rows."""
 
 NO_RESULTS: Final = "the function fails for every element that was tried, so that there is nothing to compare"
 _FLOATS: Final = (float("nan"), float("inf"), -0.0, 1e30)
@@ -48,7 +51,18 @@ class _Outcome(NamedTuple):
     error: str
 
 
-def compare(function: Traced, derived: Traced, elements: Sequence[Any], batch: Batch | None = None) -> Agreement:
+def compare_rows(function: Traced, derived: Traced, elements: Sequence[Any]) -> Agreement:
+    """As `compare`, of a derived function whose batches are taken apart again: each row is to be what the function gives."""
+    return compare(function, derived, elements, _as_they_are, dense_rows)
+
+
+def compare(
+    function: Traced,
+    derived: Traced,
+    elements: Sequence[Any],
+    batch: Batch | None = None,
+    apart: Apart | None = None,
+) -> Agreement:
     """Run a function on each element and batch the results; run the other on batches of the elements; compare.
 
     Batches of one, of two, of all elements, and of all but one are tried, with values at the edges (empty strings, NaN,
@@ -60,6 +74,7 @@ def compare(function: Traced, derived: Traced, elements: Sequence[Any], batch: B
         derived: The function of a batch.
         elements: Some elements, arrays in the structure of `function.takes`, of fixed shapes.
         batch: How results become a batch; `Dataset.batch` where None.
+        apart: How the batches of the other become rows again, which become a batch as results do; they stay where None.
 
     Raises:
         ValueError: There are no elements.
@@ -68,7 +83,7 @@ def compare(function: Traced, derived: Traced, elements: Sequence[Any], batch: B
         raise ValueError("nothing to compare: there are no elements")
     put = batch or (lambda dataset, size: dataset.batch(size))
     tally = _Tally()
-    sides = _sides(function, derived, elements[0], put)
+    sides = _sides(function, derived, elements[0], put, apart)
     good = []
     for element in [*elements, *_extremes(elements)]:
         expected, found = _both(sides, [element])
@@ -139,7 +154,7 @@ def _first(expected: Any, found: Any) -> str:
     return f"{b[place]!r} in place of {a[place]!r}"
 
 
-def _sides(function: Traced, derived: Traced, element: Any, put: Batch) -> tuple[_Side, _Side]:
+def _sides(function: Traced, derived: Traced, element: Any, put: Batch, apart: Apart | None) -> tuple[_Side, _Side]:
     """From stacked elements to a batch of results, by either function; each is traced once for batches of any size."""
     specs = [tf.TensorSpec((None, *np.shape(part)), spec.dtype) for part, spec in _flat(function.takes, element)]
 
@@ -151,10 +166,16 @@ def _sides(function: Traced, derived: Traced, element: Any, put: Batch) -> tuple
     def found(*flat: Any) -> Any:
         rows = tf.cast(tf.shape(flat[0])[0], tf.int64)
         stacked = nest.pack_sequence_as(element, flat)
-        return tf.data.Dataset.from_tensor_slices(stacked).batch(rows).map(derived).get_single_element()
+        whole = tf.data.Dataset.from_tensor_slices(stacked).batch(rows).map(derived)
+        return (whole if apart is None else put(apart(whole), rows)).get_single_element()
 
     one, other = (tf.function(side, input_signature=specs, autograph=False) for side in (expected, found))
     return one, other
+
+
+def _as_they_are(dataset: Any, size: int) -> Any:
+    """Elements in one batch in which none becomes another: not longer, and a sparse one not wider."""
+    return dataset.map(lambda *row: tf.nest.flatten(row, expand_composites=True)).ragged_batch(size)
 
 
 def _flat(spec: Any, element: Any) -> Iterator[tuple[Any, Any]]:

@@ -66,11 +66,13 @@ def _in_chunks(plan: Plan, at: int, stage: Map, facts: Facts) -> Rewrite | Decli
     if reason:
         return Declined(stage.name, reason)
     _, taken, given = flows(plan, facts)[at]
-    rows = chunk_rows(taken.bytes + given.bytes)
-    reason = _too_little(stage, rows, taken, given, facts)
+    before = plan.stages[at - 1] if at else None
+    joins = isinstance(before, Unbatch) and before.dense
+    rows = chunk_rows(taken.bytes, given.bytes)
+    reason = _too_little(stage, rows, 0.0 if joins else _moving(stage, taken, given, facts), facts)
     if reason:
         return Declined(stage.name, reason)
-    whole, before = dataclasses.replace(stage, forms=(FORM,), batched=True), plan.stages[at - 1] if at else None
+    whole = dataclasses.replace(stage, forms=(FORM,), batched=True)
     if isinstance(before, Unbatch) and before.dense:
         changed = with_stages(plan, at - 1, 2, (whole, before))
         what = f"{stage.name} computes the rows of a batch at once, before {before.name}"
@@ -89,10 +91,10 @@ def rows_name(stage: str) -> str:
     return f"{stage}_rows"
 
 
-def chunk_rows(row_bytes: float) -> int:
-    """Rows in a chunk: fewer where they are large."""
+def chunk_rows(taken_bytes: float, given_bytes: float) -> int:
+    """Rows in a chunk: fewer where what a function takes for one and what it gives are large."""
     rows = ROWS
-    while rows > LEAST_ROWS and rows * row_bytes > MOST_BYTES:
+    while rows > LEAST_ROWS and rows * (taken_bytes + given_bytes) > MOST_BYTES:
         rows //= 2
     return rows
 
@@ -117,15 +119,19 @@ def _ends_early(stage: Stage) -> bool:
     return isinstance(stage, Take) or getattr(call, "__name__", "") == "take_while"
 
 
-def _too_little(stage: Map, rows: int, taken: Flow, given: Flow, facts: Facts) -> str:
+def _moving(stage: Map, taken: Flow, given: Flow, facts: Facts) -> float:
+    """Core-seconds to copy a row into a chunk and to take it out again, which a chunk that is there already spares."""
+    measured = facts.stage(rows_name(stage.name))
+    apart = unbatch_s(given, facts) if measured is None else measured.cpu_s
+    return facts.overheads.row + taken.bytes * facts.overheads.byte + apart
+
+
+def _too_little(stage: Map, rows: int, moving: float, facts: Facts) -> str:
     """Why rows at once would not pay; nothing if they do."""
     cost, known = facts.overheads, form_of(stage, facts)
     call = cost.call if stage.num_parallel_calls is None else cost.parallel_call
     alone = known.cpu_s + call
-    measured = facts.stage(rows_name(stage.name))
-    apart = unbatch_s(given, facts) if measured is None else measured.cpu_s
-    moved = cost.row + taken.bytes * cost.byte + apart
-    together = known.form(FORM).cpu_s + call / rows + moved
+    together = known.form(FORM).cpu_s + call / rows + moving
     if together < alone:
         return ""
     return f"a row takes {alone * 1e6:.1f} us of a core, and {together * 1e6:.1f} us where {rows} are computed at once"

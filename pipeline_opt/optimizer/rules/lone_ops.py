@@ -6,18 +6,16 @@ from collections.abc import Iterator
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import form_of
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, with_options
-from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.stages import Map, Options
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, last_saying, with_options
+from pipeline_opt.plan import Plan
+from pipeline_opt.stages import Map
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
-    said = [stage for stage in _all_options(plan) if stage.max_intra_op_parallelism is not None]
-    if said:
-        if said[-1].max_intra_op_parallelism != 1:
-            yield Declined(
-                said[-1].name, f"it gives every op {said[-1].max_intra_op_parallelism} threads, as somebody wanted"
-            )
+    said = last_saying(plan, "max_intra_op_parallelism")
+    if said is not None:
+        if said.max_intra_op_parallelism != 1:
+            yield Declined(said.name, f"it gives every op {said.max_intra_op_parallelism} threads, as somebody wanted")
         return
     for stage in plan.stages:
         known = form_of(stage, facts) if isinstance(stage, Map) else None
@@ -26,12 +24,6 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
             evidence = "an op that sums up floats may do so in another order"
             yield Rewrite(alone, stage.name, "every op on one thread", "rounding", evidence)
             return
-
-
-def _all_options(plan: Plan) -> Iterator[Options]:
-    for part in plan.source.plans if isinstance(plan.source, Combination) else ():
-        yield from _all_options(part)
-    yield from (stage for stage in plan.stages if isinstance(stage, Options))
 
 
 RULE = Rule(

@@ -14,7 +14,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, first, second in neighbours(plan):
         if not isinstance(first, Unbatch) or first.dense or not isinstance(second, Batch):
             continue
-        reason = _refusal(plan, at, first, facts)
+        reason = _refusal(plan, at, first, second, facts)
         if reason:
             yield Declined(first.name, reason)
             continue
@@ -24,12 +24,16 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         yield Rewrite(with_stages(plan, at, 2, (whole,)), first.name, what)
 
 
-def _refusal(plan: Plan, at: int, first: Unbatch, facts: Facts) -> str:
+def _refusal(plan: Plan, at: int, first: Unbatch, second: Batch, facts: Facts) -> str:
     """Why batches cannot be cut from whole elements; nothing if they can."""
     swallows = swallows_errors(plan, at + 2, facts)
     if swallows:
         return f"where an element fails, {swallows} would leave out another part of a batch"
-    return (facts.stage(first.name) or StageFacts()).uncut
+    known = facts.stage(first.name) or StageFacts()
+    if known.fixed_rows is not None and not second.drop_remainder and known.fixed_rows % second.batch_size == 0:
+        # TensorFlow would see that no batch is ever cut short, which it does not see of a batch.
+        return f"batches would be of another spec: all of {second.batch_size} rows"
+    return known.uncut
 
 
 RULE = Rule("rebatch", "rows are copied from one batch to another many at once, and none is handed over alone", _find)

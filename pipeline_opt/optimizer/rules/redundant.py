@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.facts import Facts, StageFacts
 from pipeline_opt.optimizer.rewrite import (
     OTHER_DRAWS,
     Declined,
@@ -37,6 +37,10 @@ def _unbatched(plan: Plan, at: int, first: Batch, second: Unbatch, facts: Facts)
     """The plan without a batch that is taken apart again."""
     if first.drop_remainder:
         return Declined(first.name, f"{first.name} and {second.name} drop the last rows")
+    if not (facts.stage(second.name) or StageFacts()).dense:
+        return Declined(
+            first.name, f"not all that {second.name} takes is known to be dense, and {first.name} may widen rows"
+        )
     swallows = swallows_errors(plan, at + 2, facts)
     if swallows:
         return Declined(first.name, f"where an element fails, {swallows} leaves out its whole batch, not it alone")

@@ -59,8 +59,9 @@ def stage_lines(script: Script, stage: Stage, where: str) -> list[str]:
             made = f"tf.data.experimental.prefetch_to_device({stage.device!r}, {stage.buffer_size})"
             return [f"ds = ds.apply({made})"]
         case Unbatch(dense=True):
-            # Inside a function, rows of ragged tensors are tensors.
-            return [f"ds = ds.unbatch(name={where!r}).map(lambda *row: row if len(row) > 1 else row[0])"]
+            # Inside a function, rows of ragged tensors are tensors. TensorFlow passes the parts of a tuple one by one.
+            apart = "(lambda *row: row) if type(ds.element_spec) is tuple else (lambda row: row)"
+            return [f"ds = ds.unbatch(name={where!r})", f"ds = ds.map({apart})"]
         case Options():
             given = {path: getattr(stage, name) for name, path in OPTION_PATHS.items()}
             lines = [f"options.{path} = {value}" for path, value in given.items() if value is not None]
