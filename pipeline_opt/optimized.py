@@ -72,7 +72,7 @@ class Optimized:
             UsageError, SourceError: There is no such number or accelerator, or the storage's profile does not tell enough.
         """
         told = {} if storage is None else storage_numbers(storage)
-        plan, facts = self.tuning.plan, self.tuning.facts
+        plan, facts = self.tuning.measured_plan, self.tuning.facts
         told |= {} if accelerator is None else accelerator_numbers(accelerator, last_flow(plan, facts).rows)
         return what_if(plan, facts, **{**told, **changes})
 
@@ -122,7 +122,7 @@ class Optimized:
                 }
                 for number, step in enumerate(tuning.steps)
             ],
-            "left_out": [] if tuning.left_out is None else [step.rewrite.what for step in tuning.left_out[0]],
+            "left_out": [] if tuning.left_out is None else [step.rewrite.what for step in tuning.left_out.steps],
             "proof": None if tuning.equality is None else str(tuning.equality),
             "trials": {
                 c.name: {
@@ -145,8 +145,8 @@ class Optimized:
         for number in range(len(tuning.steps)):
             yield from self._change(number)
         if tuning.left_out is not None:
-            steps, found = tuning.left_out
-            yield f"\nleft out: {', '.join(step.rewrite.what for step in steps)}: with it throughput was {found} of that without"
+            what = ", ".join(step.rewrite.what for step in tuning.left_out.steps)
+            yield f"\nleft out: {what}: with it throughput was {tuning.left_out.cost} of that without"
         if tuning.equality is not None:
             yield f"\nproof: {tuning.equality}"
         for name, reason in tuning.refused.items():

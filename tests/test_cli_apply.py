@@ -8,7 +8,7 @@ import pytest
 from test_optimized import AFTER, GIVEN, tuning
 
 from pipeline_opt.cli import applying
-from pipeline_opt.errors import OutputExistsError, PlanError, UsageError
+from pipeline_opt.errors import PlanError, UsageError
 from pipeline_opt.functions import Function
 from pipeline_opt.optimized import Optimized
 from pipeline_opt.pipeline import Pipeline
@@ -25,7 +25,7 @@ def plan(tmp_path: Path) -> Path:
 
 
 def test_the_tuned_plan_takes_the_place_of_the_given_one(plan: Path) -> None:
-    said = applying.apply(Optimized(tuning()), plan, force=False)
+    said = applying.apply(Optimized(tuning()), plan)
     assert loads(plan.read_text()) == AFTER
     assert loads((plan.parent / "pipe.before.toml").read_text()) == GIVEN
     assert said == f"{plan} is the tuned plan now; the one before is {plan.parent / 'pipe.before.toml'}"
@@ -34,21 +34,21 @@ def test_the_tuned_plan_takes_the_place_of_the_given_one(plan: Path) -> None:
 
 def test_an_unchanged_plan_is_not_written(plan: Path) -> None:
     kept = Decision("given", False, None, None, "given is returned unchanged")
-    assert "is as it was" in applying.apply(Optimized(tuning(decision=kept, plan=GIVEN)), plan, force=False)
+    assert "is as it was" in applying.apply(Optimized(tuning(decision=kept, plan=GIVEN)), plan)
     assert [path.name for path in plan.parent.iterdir()] == ["pipe.toml"]
 
 
 def test_a_plan_that_was_kept_before_is_not_lost(plan: Path) -> None:
-    (plan.parent / "pipe.before.toml").write_text("mine")
-    with pytest.raises(OutputExistsError, match="exists already"):
-        applying.apply(Optimized(tuning()), plan, force=False)
-    assert loads(plan.read_text()) == GIVEN
+    applying.apply(Optimized(tuning()), plan)
+    applying.apply(Optimized(tuning()), plan)
+    assert loads((plan.parent / "pipe.before.toml").read_text()) == GIVEN
+    assert loads((plan.parent / "pipe.before2.toml").read_text()) == AFTER
 
 
 def test_a_plan_that_cannot_be_written_leaves_the_file_as_it_was(plan: Path) -> None:
     odd = AFTER.append(Map(name="odd", function=Function.of(lambda x: x)))
     with pytest.raises(PlanError):
-        applying.apply(Optimized(tuning(plan=odd)), plan, force=False)
+        applying.apply(Optimized(tuning(plan=odd)), plan)
     assert [path.name for path in plan.parent.iterdir()] == ["pipe.toml"]
 
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 import pipeline_opt as po
 from pipeline_opt.tuner import bench
-from pipeline_opt.tuner.lint import Finding, Lint
-from pipeline_opt.tuner.trials import Candidate, Contest
+from pipeline_opt.tuner.lint import Lint
+from pipeline_opt.tuner.trials import Candidate, Contest, Dropped
 from pipeline_opt.tuner.turns import Stretch, Turn
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
@@ -32,7 +32,7 @@ def wrong() -> Any:
     return rows.shuffle(50).cache().batch(10)
 
 
-def contests(patch: pytest.MonkeyPatch, seconds: Callable[[str], float | None]) -> None:
+def contests(patch: pytest.MonkeyPatch, seconds: Callable[[str], float | None], out: Dropped | None = None) -> None:
     """What trials come to: every round the same seconds for a name; None for what was not tried."""
 
     def contest(datasets: Mapping[str, Any], **_: Any) -> Contest:
@@ -40,7 +40,7 @@ def contests(patch: pytest.MonkeyPatch, seconds: Callable[[str], float | None]) 
         for name in datasets:
             each = seconds(name)
             turns = () if each is None else tuple(Turn(number, (Stretch(100, each),)) for number in range(4))
-            made.append(Candidate(name, (), turns))
+            made.append(Candidate(name, (), turns, None if turns else out))
         return Contest(tuple(made), 1.0, 4, 0)
 
     patch.setattr(bench, "contest", contest)
@@ -67,12 +67,41 @@ def test_it_names_harm_python_and_what_would_be_faster_alone(monkeypatch: pytest
     assert early.measured.value == pytest.approx(2.0)
 
 
-def test_what_brings_the_most_comes_first_and_what_was_not_tried_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    contests(monkeypatch, lambda name: {"given": 4.0, "1": 2.0, "2": 1.0}.get(name))
-    slow = [f for f in found(wrong()).findings if f.predicted is not None]
-    measured = [f.measured.value for f in slow if f.measured is not None]
+def of_two() -> Any:
+    """A filter that could ask earlier, and files that could be read in turn: two things to mend."""
+    rows = tf.data.Dataset.range(400).map(costly).map(lambda x, y: (x, y * 2)).filter(lambda x, _: x % 8 == 0)
+    return rows.batch(10)
+
+
+def test_what_brings_the_most_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 100.0 if name == "given" else 60.0 - int(name))
+    measured = [f.measured.value for f in found(of_two()).findings if f.measured is not None]
+    assert len(measured) > 1
     assert measured == sorted(measured, reverse=True)
-    assert "not measured" in str(Finding("r", "s", "w", "y", "exact", 2.0))
+    assert len(set(measured)) == len(measured)
+
+
+def test_what_was_measured_to_slow_it_down_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 1.0 if name == "given" else 2.0)
+    assert not [f for f in found(of_two()).findings if f.predicted is not None]
+
+
+def test_why_something_was_not_measured_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 1.0 if name == "given" else None)
+    assert all("not measured: the time was over" in str(f) for f in found(of_two()).findings if f.predicted is not None)
+    contests(monkeypatch, lambda name: 1.0 if name == "given" else None, Dropped("memory", "it grew by 9 GB"))
+    slow = [f for f in found(of_two()).findings if f.predicted is not None]
+    assert slow
+    assert all("not measured: it grew by 9 GB" in str(f) for f in slow)
+
+
+def test_python_and_costly_maps_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 2.0 if name == "given" else 1.0)
+    part = tf.data.Dataset.range(100).map(costly).map(of_python)
+    seen = found(tf.data.Dataset.zip((part, tf.data.Dataset.range(100))).batch(4)).findings
+    assert [f.stage for f in seen if f.rule == "python"] == ["in0_of_python"]
+    inside = tf.data.Dataset.range(4).interleave(lambda n: tf.data.Dataset.range(50).map(costly), cycle_length=2)
+    assert "vectorise" in [f.rule for f in found(inside.batch(10), budget_s=8).findings]
 
 
 def test_a_pipeline_without_a_flaw() -> None:

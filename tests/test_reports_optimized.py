@@ -29,7 +29,7 @@ from pipeline_opt.stages import AUTO, Batch, Map, Prefetch
 from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.decision import Decision
 from pipeline_opt.tuner.differences import Difference, Errors
-from pipeline_opt.tuner.optimize import Tuning
+from pipeline_opt.tuner.optimize import LeftOut, Tuning
 from pipeline_opt.tuner.proof import Equality
 from pipeline_opt.tuner.trials import Candidate, Contest, Dropped
 from pipeline_opt.tuner.turns import Stretch, Turn
@@ -197,17 +197,19 @@ def test_what_is_refused_stands_with_its_reason() -> None:
     assert "plan 1 different; element 3, [0]: the values differ: 1 in the original, 2 in the other" in text
 
 
-def test_what_was_left_out_is_said_with_what_it_cost_and_whose_the_figures_are() -> None:
-    last = STEPS[-1:]
+def test_what_was_left_out_is_said_with_what_it_cost() -> None:
+    last, cost, over = STEPS[-1:], Interval(0.91, 0.86, 0.98, 5), Interval(2.9, 2.5, 3.3, 5)
+    decision = replace(changed().decision, over_given=over, over_autotune=None)
     shorter = changed(
-        plan=STEPS[0].rewrite.plan, steps=STEPS[:-1], along=(), left_out=(last, Interval(0.91, 0.86, 0.98, 5))
+        plan=STEPS[0].rewrite.plan, steps=STEPS[:-1], along=(), left_out=LeftOut(last, cost, over), decision=decision
     )
     text = words(shorter, Lanes({}))
     assert "Left out, as throughput with it was 0.91 [0.86, 0.98] of that without" in text
     assert last[0].rewrite.what in text
-    assert "measured in the trials, with what was left out" in text
-    assert "throughput over the given one, with what was left out" in text
+    assert "2.90x [2.50, 3.30]" in text
+    # The plan that took part in the trials is not the one that is used.
     assert "(used)" not in text
+    assert "241" not in text.partition("candidate")[0]
 
 
 def test_a_run_that_failed_is_said_and_the_other_one_drawn() -> None:

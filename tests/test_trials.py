@@ -229,6 +229,17 @@ def test_a_turn_that_was_cut_off_counts_only_against_it() -> None:
     assert log_ratios([turn(1, 10, 50.0, cut="memory", goal=100)], [turn(1, 100, 25.0)]) == []
 
 
+def test_what_was_cut_off_in_a_job_of_more_epochs_is_held_to_what_it_may_have_been() -> None:
+    """Two epochs stand for a hundred; the other one was cut off, and what it has cached is not known, or known in part."""
+    two = Turn(1, (Stretch(100, 2.0, ended=True), Stretch(100, 2.0, ended=True)), goal=200)
+    in_first = Turn(1, (Stretch(90, 6.0),), goal=200, cut="time")
+    in_second = Turn(1, (Stretch(100, 5.0, ended=True), Stretch(50, 4.0)), goal=200, cut="time")
+    # Of the first nothing follows; the second takes 4 s at the least for each of 99 epochs.
+    assert log_ratios([two], [in_first], job_epochs=100) == []
+    assert log_ratios([two], [in_second], job_epochs=100) == pytest.approx([math.log((5 + 99 * 4) / 200)])
+    assert log_ratios([two], [in_first]) == pytest.approx([math.log(50 / (200 / 6))])
+
+
 # --- the plan of rounds
 
 

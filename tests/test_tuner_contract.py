@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,24 @@ import pytest
 import tensorflow as tf
 from fake_clock import FakeClock
 
+import pipeline_opt as po
 from pipeline_opt.clock import SystemClock
+from pipeline_opt.errors import PipelineOptError
+from pipeline_opt.functions import Function
 from pipeline_opt.machine import machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.model import Prediction
 from pipeline_opt.optimizer.rewrite import Rewrite
 from pipeline_opt.optimizer.search import Found, Search, Step
 from pipeline_opt.plan import Plan
-from pipeline_opt.sources import Tensors
-from pipeline_opt.stages import Batch, Cache, Prefetch, Shuffle
+from pipeline_opt.sources import OpaqueDataset, Tensors
+from pipeline_opt.stages import Batch, Cache, Map, Prefetch, Shuffle
 from pipeline_opt.tuner import bench, optimize
 from pipeline_opt.tuner.differences import Difference
 from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.optimize import Tuning, tune
 from pipeline_opt.tuner.proof import Equality
+from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.trials import Candidate, Contest
 from pipeline_opt.tuner.turns import Stretch, Turn
 from pipeline_opt.tuner.wishes import Wishes
@@ -180,26 +185,83 @@ def test_a_turn_is_two_epochs_that_stand_for_all_and_one_where_there_is_no_end(
 # --- with what was there before
 
 
-def test_a_cache_on_disk_is_neither_written_nor_emptied(tmp_path: Path) -> None:
+def as_dataset(given: Any) -> Any:
+    return given
+
+
+def as_plan_around(given: Any) -> Any:
+    return Plan(OpaqueDataset(dataset=given))
+
+
+AROUND = pytest.mark.parametrize("around", [as_dataset, as_plan_around])
+
+
+@AROUND
+def test_a_cache_on_disk_is_neither_written_nor_emptied(tmp_path: Path, around: Any) -> None:
     given = tf.data.Dataset.range(40).cache(str(tmp_path / "cache")).batch(4)
     list(given)
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
-    found = tuned_for_real(given)
+    found = tuned_for_real(around(given))
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
     assert found.contest.rounds
 
 
-def test_a_cache_on_disk_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
-    tuned_for_real(tf.data.Dataset.range(40).cache(str(tmp_path / "cache")).batch(4))
+@AROUND
+def test_a_cache_on_disk_that_is_not_there_yet_is_not_made(tmp_path: Path, around: Any) -> None:
+    found = tuned_for_real(around(tf.data.Dataset.range(40).cache(str(tmp_path / "cache")).batch(4)))
+    assert not list(tmp_path.iterdir())
+    assert found.contest.rounds
+
+
+def of_snapshots(folder: str) -> Any:
+    return tf.data.Dataset.range(40).snapshot(f"{folder}/snapshot").batch(4)
+
+
+def of_caches_inside(folder: str) -> Any:
+    def cached(number: Any) -> Any:
+        return tf.data.Dataset.range(10).cache(tf.strings.join([folder, "/", tf.strings.as_string(number)]))
+
+    return tf.data.Dataset.range(3).interleave(cached).batch(4)
+
+
+@AROUND
+@pytest.mark.parametrize("make", [of_snapshots, of_caches_inside])
+def test_what_writes_where_no_plan_can_change_it_is_not_run(tmp_path: Path, make: Any, around: Any) -> None:
+    given = make(str(tmp_path))
+    found = tuned_for_real(around(given))
+    assert found.contest.rounds == 0
+    assert found.dataset is (given if around is as_dataset else None)
+    assert "it writes files where the user said" in found.untouched
+    assert found.untouched in found.decision.sentence
     assert not list(tmp_path.iterdir())
 
 
-def test_what_writes_snapshots_is_not_touched(tmp_path: Path) -> None:
-    given = tf.data.Dataset.range(40).snapshot(str(tmp_path / "snapshot")).batch(4)
-    found = tuned_for_real(given)
-    assert found.dataset is given
-    assert "it writes files where the user said" in found.decision.sentence
-    assert not list(tmp_path.iterdir())
+def test_a_cache_in_memory_inside_a_function_writes_nothing() -> None:
+    inside = tf.data.Dataset.range(3).interleave(lambda n: tf.data.Dataset.range(n).cache()).batch(4)
+    assert not tuned_for_real(inside).untouched
+
+
+def test_files_of_trials_go_with_their_datasets() -> None:
+    with Scratch() as scratch:
+        plan = Plan(Tensors(value=list(range(9))), (Cache(filename="kept"),))
+        made = scratch.build(plan)
+        list(made)
+        folder = Path(scratch.path)
+        assert list(folder.rglob("*kept*")) or list(folder.rglob("cache*"))
+        del made
+        gc.collect()
+        assert not list(folder.iterdir())
+
+
+def test_a_source_that_fails_is_told_as_an_error_of_ours() -> None:
+    def fails() -> Any:
+        raise ValueError("no rows today")
+        yield 1
+
+    given = tf.data.Dataset.from_generator(fails, output_signature=tf.TensorSpec((), tf.int64)).batch(2)
+    for call in (po.optimize, po.lint):
+        with pytest.raises(PipelineOptError, match="no rows today"):
+            call(given, budget_s=1)
 
 
 def tuned_for_real(pipeline: Any) -> Tuning:
@@ -253,7 +315,9 @@ def test_a_last_change_that_slows_it_down_is_left_out(monkeypatch: pytest.Monkey
     assert [step.rule for step in found.steps] == ["rule 1"]
     assert [stage.name for stage in found.plan.stages][-1] == "p1"
     assert found.left_out is not None
-    assert [step.rule for step in found.left_out[0]] == ["rule 2"]
+    assert [step.rule for step in found.left_out.steps] == ["rule 2"]
+    assert found.decision.over_given == found.left_out.over_given
+    assert found.decision.over_autotune is None
     assert "it is used without its last change, with which throughput was 0.80" in found.decision.sentence
     assert [[stage.name for stage in plan.stages][-1] for plan in done.proved] == ["p2", "p1"]
 
@@ -270,3 +334,51 @@ def test_changes_that_each_bring_something_stay(monkeypatch: pytest.MonkeyPatch)
     found = tuned(dataset())
     assert [step.rule for step in found.steps] == ["rule 1", "rule 2"]
     assert [gain.value for gain in found.along] == pytest.approx([1.5, 1.2])
+
+
+def test_a_sample_without_a_batch_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    Told(monkeypatch, times(SLOW, SLOW, QUICK, SLOW), proofs=Equality(True, 0, True))
+    monkeypatch.setattr(optimize, "share_to_compare", lambda *_: 0.1)
+    monkeypatch.setattr(optimize, "sampled", lambda plan, *_: plan.append(Prefetch(name="part", buffer_size=9)))
+    monkeypatch.setattr(Rewrite, "preserves", "set")
+    found = tuned(dataset())
+    assert not found.changed
+    assert set(found.refused) == {"plan 1"}
+
+
+def rows(*stages: Any) -> Plan:
+    return Plan(Tensors(value=list(range(300))), stages)
+
+
+def compared(given: Plan, other: Plan) -> Equality:
+    return prove(given, other, Terms("set", False, 8.0, SystemClock(), lambda plan: plan))
+
+
+def test_no_row_is_excused_for_a_dropped_remainder_that_can_be_kept() -> None:
+    given = rows(Shuffle(buffer_size=300), Batch(batch_size=256, drop_remainder=True))
+    wrong = rows(
+        Map(function=Function.of(negated)), Shuffle(buffer_size=300), Batch(batch_size=256, drop_remainder=True)
+    )
+    assert compared(given, given).same
+    assert compared(given, wrong).difference is not None
+
+
+def test_of_too_few_rows_a_dropped_remainder_says_nothing() -> None:
+    def make(change: Any) -> Plan:
+        fixed = Function.of(of_four)
+        return rows(Map(function=Function.of(change)), Batch(batch_size=256, drop_remainder=True), Map(function=fixed))
+
+    found = compared(make(same), make(negated))
+    assert not found.same
+
+
+def same(x: Any) -> Any:
+    return x
+
+
+def negated(x: Any) -> Any:
+    return tf.where(x > 10, -x, x)
+
+
+def of_four(x: Any) -> Any:
+    return tf.ensure_shape(x, [256])

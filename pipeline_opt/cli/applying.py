@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from pipeline_opt.errors import OutputError, UsageError
@@ -27,20 +28,25 @@ def file_to_apply_to(targets: Sequence[str], config: Path | None) -> Path:
     )
 
 
-def apply(best: Optimized, path: Path, *, force: bool) -> str:
+def apply(best: Optimized, path: Path) -> str:
     """Write the tuned plan over the given one, which is kept beside it; gives what was done, a sentence.
 
     Raises:
         PlanError: The tuned plan cannot be written as TOML; the file is as it was.
-        OutputExistsError: An earlier plan was kept there, and `force` is not set.
         OutputError: It cannot be written.
     """
     if not best.changed:
         return f"{path} is as it was"
     text = best.pipeline.to_toml()
-    kept = write_text(path.with_suffix(".before.toml"), _read(path), force=force)
+    kept = write_text(_free(path), _read(path))
     write_text(path, text, force=True)
     return f"{path} is the tuned plan now; the one before is {kept}"
+
+
+def _free(path: Path) -> Path:
+    """Where a plan is kept: no plan that was kept before is lost."""
+    names = (path.with_suffix(f".before{number if number > 1 else ''}.toml") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _read(path: Path) -> str:

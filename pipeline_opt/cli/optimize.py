@@ -30,7 +30,6 @@ from pipeline_opt.profiler.loop import Limits
 from pipeline_opt.profiler.profile import profile as profile_record
 from pipeline_opt.record import Record
 from pipeline_opt.reports.info_optimized import AFTER, BEFORE, Lanes
-from pipeline_opt.tuner.baselines import writes_for_good
 from pipeline_opt.tuner.decision import GIVEN
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.wishes import Wishes
@@ -149,7 +148,7 @@ def run(
         _show(output, folder, best, declined)
         json_out.write(best.summary())
         if applied_to is not None:
-            output.text(applying.apply(best, applied_to, force=force))
+            output.text(applying.apply(best, applied_to))
         _draw(folder, best, pipeline, _Runs(emulated, wishes))
         output.text(f"written to {folder}: {', '.join(folder.written)}")
     finally:
@@ -207,7 +206,7 @@ class _Runs:
     def lanes(self, best: Optimized, pipeline: Plan) -> Lanes:
         """The runs, and why there is none of one: it does not take the result with it."""
         given = best.tuning.given
-        if writes_for_good(given):
+        if best.tuning.untouched:
             return Lanes({}, ("not run to be drawn: it writes files where the user said, and would do so again",))
         with Scratch() as scratch, progress_bar("Profiling") as advance, warnings.catch_warnings():
             warnings.simplefilter("ignore", PlanWarning)

@@ -116,12 +116,11 @@ def figure_rows(tuning: Tuning, trials: TrialsInfo, runs: Mapping[str, Record]) 
 
 
 def _trial_rows(tuning: Tuning, trials: TrialsInfo) -> list[FigureRow]:
-    by_name = {row.name: row for row in trials.rows}
-    before, after = by_name.get(GIVEN), by_name.get(tuning.decision.name) if tuning.changed else None
+    before = next((row for row in trials.rows if row.name == GIVEN), None)
+    after = next((row for row in trials.rows if row.is_used), None) if tuning.changed else None
     rates = [units.number(row.rate) if row is not None else units.ABSENT for row in (before, after)]
     times = gain_text(tuning.decision.over_given) if tuning.changed else units.ABSENT
-    source = "measured in the trials" + (", with what was left out" if tuning.left_out is not None else "")
-    return [FigureRow("examples per second", source, rates[0], rates[1], times)]
+    return [FigureRow("examples per second", "measured in the trials", rates[0], rates[1], times)]
 
 
 def _run_rows(tuning: Tuning, runs: Mapping[str, Record]) -> list[FigureRow]:

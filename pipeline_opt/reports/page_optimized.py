@@ -62,9 +62,8 @@ def optimized_page(tuning: Tuning, lanes: Lanes, created: str, title: str = "Opt
 
 def _cards(tuning: Tuning, trials: TrialsInfo) -> tuple[Card, ...]:
     decision, equality = tuning.decision, tuning.equality
-    of = "" if tuning.left_out is None else ", with what was left out"
     cards = [
-        _gain_card(f"{name}{of}", found)
+        _gain_card(name, found)
         for name, found in (("over the given one", decision.over_given), ("over AUTOTUNE", decision.over_autotune))
         if found is not None and found.rounds
     ]

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from pipeline_opt.build.failures import translate
 from pipeline_opt.clock import Clock
 from pipeline_opt.ingest.graph import nodes_of
+from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import last_flow
@@ -23,7 +25,10 @@ from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.shortened import elements_to_keep, shortened
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.tuner.wishes import Wishes
+from pipeline_opt.tuner.writers import writes_outside
 from pipeline_opt.variants import writes_files
+
+tf = lazy_module("tensorflow")
 
 FACTS_SHARE: Final = 0.4
 """The part of the budget that is spent on looking for forms of functions, but for the last one."""
@@ -91,10 +96,17 @@ class Bench:
     # ---- measuring ---------------------------------------------------------------------------------------------------
 
     def facts(self) -> Facts:
-        """What is measured of the pipeline, with what is asked of it."""
+        """What is measured of the pipeline, with what is asked of it.
+
+        Raises:
+            StageError, SourceError: Its source fails.
+        """
         forms_s = FACTS_SHARE * self.wishes.budget_s
         start = self.scratch.own(self.start)
-        facts = gather_facts(start, self._machine, self.clock, forms_s, lambda name: self.tell(f"measuring {name}"))
+        try:
+            facts = gather_facts(start, self._machine, self.clock, forms_s, lambda name: self.tell(f"measuring {name}"))
+        except tf.errors.OpError as error:
+            raise translate(error, start) from error
         free, wishes = int(self._machine.ram_available_bytes * RESERVE), self.wishes
         rows = last_flow(self.start, facts).rows
         return dataclasses.replace(
@@ -117,8 +129,8 @@ class Bench:
             seconds: The time for all.
             whole: Whether turns are whole epochs in any case.
         """
-        count = elements_to_keep(self.given, plans.values(), facts, seconds)
         endless = is_endless(self._sample, nodes_of(self._sample))
+        count = None if endless else elements_to_keep(self.start, plans.values(), facts, seconds)
         return contest(
             {name: self._maker(name, plan, count) for name, plan in plans.items()},
             seconds=seconds,
@@ -145,10 +157,16 @@ class Bench:
 
     def _make_given(self) -> Any:
         """What was given itself, not what was read of it; with files of its own where it writes any."""
+        if writes_files(self.given):
+            return self.scratch.build(self.given)
         plan, dataset = self.as_given()
-        if dataset is None or writes_files(self.given):
-            return self.scratch.build(plan if dataset is None else self.given)
-        return dataset
+        return self.scratch.build(plan) if dataset is None else dataset
+
+    @cached_property
+    def untouched(self) -> str:
+        """Why the pipeline must not be run at all, not even to try it; empty where it may."""
+        outside = writes_outside(self._sample, self.scratch.path)
+        return "it writes files where the user said, and so would all that is tried" if outside else ""
 
     def live(self) -> Any:
         """The dataset that was given, where it can be read as it is; None for a plan, and where it writes files."""

@@ -66,7 +66,7 @@ def decide(
     for name in sorted(running, key=lambda name: -_least(over[name], "value")):
         if sound and _least(over[name], "low") > 1:
             return replace(_won(name, over[name], given, autotune, contest), level=strict)
-    return replace(_unchanged(contest, running, over, sound, given, autotune), level=strict)
+    return replace(_unchanged(contest, running, over, sound, given, autotune, level), level=strict)
 
 
 def _is_sound(contest: Contest, name: str) -> bool:
@@ -92,8 +92,9 @@ def _unchanged(
     sound: list[str],
     given: str,
     autotune: str,
+    level: float,
 ) -> Decision:
-    between = contest.ratio(autotune, given)
+    between = contest.ratio(autotune, given, level=level)
     better = given if sound == [given] or not sound else autotune if sound == [autotune] else ""
     if not better:
         better = autotune if between.rounds >= FEWEST and between.low > 1 else given

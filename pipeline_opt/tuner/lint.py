@@ -10,18 +10,18 @@ from pipeline_opt.build.purities import purities, random_of
 from pipeline_opt.clock import Clock
 from pipeline_opt.functions import Function
 from pipeline_opt.machine import Machine
+from pipeline_opt.names import inner_prefix
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.model import predict
 from pipeline_opt.optimizer.rewrite import Rewrite
 from pipeline_opt.optimizer.rules import RULES
-from pipeline_opt.optimizer.search import outcomes
+from pipeline_opt.optimizer.search import is_allowed, outcomes
 from pipeline_opt.order import harms
-from pipeline_opt.plan import Plan, with_inner
+from pipeline_opt.plan import Combination, Plan, with_inner
 from pipeline_opt.stages import FUNCTION_FIELDS
 from pipeline_opt.storage import remembering
 from pipeline_opt.summary import SCHEMA
 from pipeline_opt.text import plan_text
-from pipeline_opt.tuner.baselines import writes_for_good
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.decision import GIVEN
@@ -47,7 +47,8 @@ class Finding:
         why: Why it helps; empty for what costs no time.
         preserves: What the change would keep of the elements; empty where there is no change.
         predicted: Throughput with that change alone over that without; None where there is no change.
-        measured: Likewise, measured on this machine; None where it was not tried.
+        measured: Likewise, measured on this machine; None where it was not.
+        unmeasured: Why it was not measured.
     """
 
     rule: str
@@ -57,11 +58,12 @@ class Finding:
     preserves: str = ""
     predicted: float | None = None
     measured: Interval | None = None
+    unmeasured: str = "the time was over"
 
     def __str__(self) -> str:
         if self.predicted is None:
             return f"{self.stage}: {self.what}"
-        measured = "not measured, as the time was over" if self.measured is None else f"measured {self.measured}"
+        measured = f"not measured: {self.unmeasured}" if self.measured is None else f"measured {self.measured}"
         brings = f"throughput with it alone: predicted {self.predicted:.2f}, {measured}; preserves: {self.preserves}"
         return f"{self.stage}: {self.what}\n   why: {self.why}\n   {brings}"
 
@@ -78,7 +80,7 @@ class Lint:
 
     Args:
         plan: The pipeline, as it was read.
-        findings: What is wrong: harm first, then what costs the most.
+        findings: What is wrong: harm first, then what costs the most. What was measured to bring nothing is not among them.
         note: Why nothing was tried, if so.
     """
 
@@ -117,11 +119,11 @@ def lint(
 
 def _lint(bench: Bench) -> Lint:
     harm = tuple(_harms(bench.given))
-    if writes_for_good(bench.given):
-        return Lint(bench.given, harm, "nothing was tried: it writes files where the user said")
+    if bench.untouched:
+        return Lint(bench.given, harm, f"nothing was tried: {bench.untouched}")
     facts = bench.facts()
-    slow = _tried(bench, facts, _slow(bench.given, facts)[:MOST])
-    return Lint(bench.given, (*harm, *_python(bench.given, facts), *sorted(slow, key=_order)))
+    slow = _tried(bench, facts, _slow(bench.start, facts))
+    return Lint(bench.given, (*harm, *_python(bench.start, facts), *sorted(slow, key=_order)))
 
 
 def _harms(plan: Plan) -> Iterator[Finding]:
@@ -129,22 +131,25 @@ def _harms(plan: Plan) -> Iterator[Finding]:
         yield Finding("order", found.stage, found.message)
 
 
-def _python(plan: Plan, facts: Facts) -> Iterator[Finding]:
+def _python(plan: Plan, facts: Facts, prefix: str = "") -> Iterator[Finding]:
     """What holds Python's lock, which one thread has at a time: no number of parallel calls makes it faster."""
+    for number, part in enumerate(plan.source.plans if isinstance(plan.source, Combination) else ()):
+        yield from _python(part, facts, inner_prefix(prefix, number))
     for stage in with_inner(plan.stages):
         functions = [value for name in FUNCTION_FIELDS if isinstance(value := getattr(stage, name, None), Function)]
         for function in functions:
             known = facts.of(function)
             if known.python and known.cpu_s:
                 limit = f"{1 / known.cpu_s:,.0f} rows a second at the most, on however many threads"
-                yield Finding("python", stage.name, f"runs Python, which one thread at a time can do: {limit}")
+                what = f"runs Python, which one thread at a time can do: {limit}"
+                yield Finding("python", f"{prefix}{stage.name}", what)
 
 
 def _slow(plan: Plan, facts: Facts) -> list[tuple[Finding, Plan]]:
     """Changes that are predicted to make the pipeline faster, each alone, the best of each rule and stage first."""
     now, best = predict(plan, facts).seconds, dict[tuple[str, str], tuple[Finding, Plan]]()
     for rule, found in outcomes(plan, facts, RULES):
-        if not isinstance(found, Rewrite) or (found.preserves == "rounding" and facts.bits):
+        if not isinstance(found, Rewrite) or not is_allowed(found, facts):
             continue
         gain = now / max(predict(found.plan, facts).seconds, 1e-15)
         known = best.get((rule.name, found.stage))
@@ -154,17 +159,19 @@ def _slow(plan: Plan, facts: Facts) -> list[tuple[Finding, Plan]]:
     return sorted(best.values(), key=lambda pair: _order(pair[0]))
 
 
-def _tried(bench: Bench, facts: Facts, slow: list[tuple[Finding, Plan]]) -> list[Finding]:
+def _tried(bench: Bench, facts: Facts, slow: list[tuple[Finding, Plan]]) -> Iterator[Finding]:
     """The findings with what each brings, measured beside the pipeline as it was given."""
     if not slow:
-        return []
-    named = {str(number): plan for number, (_, plan) in enumerate(slow, 1)}
+        return
+    named = {str(number): plan for number, (_, plan) in enumerate(slow[:MOST], 1)}
     trials = bench.contest({GIVEN: bench.given, **named}, facts, bench.seconds(1.0, LEAST_SHARE))
-    ratios = [trials.ratio(name, GIVEN) for name in named]
-    return [
-        replace(finding, measured=found if found.rounds else None)
-        for (finding, _), found in zip(slow, ratios, strict=True)
-    ]
+    for name, (finding, _) in zip(named, slow, strict=False):
+        found, dropped = trials.ratio(name, GIVEN), trials.dropped.get(name)
+        if found.rounds and found.high >= 1:
+            yield replace(finding, measured=found)
+        elif not found.rounds:
+            yield finding if dropped is None else replace(finding, unmeasured=dropped.why)
+    yield from (replace(finding, unmeasured=f"not among the {MOST} that were tried") for finding, _ in slow[MOST:])
 
 
 def _order(finding: Finding) -> float:

@@ -15,7 +15,7 @@ from pipeline_opt.optimizer.rewrite import Rewrite
 from pipeline_opt.optimizer.search import Found, Search, Step, search
 from pipeline_opt.plan import Plan
 from pipeline_opt.storage import remembering
-from pipeline_opt.tuner.baselines import autotuned, writes_for_good
+from pipeline_opt.tuner.baselines import autotuned
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
 from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN, Decision, decide
@@ -46,6 +46,21 @@ STRICT: Final = 1 - (1 - LEVEL) / LOOKS
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Changes that were found to slow a plan down.
+
+    Args:
+        steps: They, the last ones of that plan.
+        cost: Throughput with them over that without.
+        over_given: Throughput without them over that of the pipeline given, measured beside it.
+    """
+
+    steps: tuple[Step, ...]
+    cost: Interval
+    over_given: Interval
+
+
+@dataclass(frozen=True)
 class Tuning:
     """What came of it.
 
@@ -61,7 +76,8 @@ class Tuning:
         search: What the search came to.
         refused: Plans that were faster and are not used, with the reason.
         along: What each change brought, measured in a contest of its own; empty where there is one only, or no time was left.
-        left_out: The last changes of a plan that was faster without them, and how fast it is with them in comparison.
+        left_out: The last changes of a plan that was faster without them.
+        untouched: Why it was not run at all; empty if it was.
     """
 
     given: Plan
@@ -75,7 +91,14 @@ class Tuning:
     search: Search
     refused: Mapping[str, str] = field(default_factory=dict)
     along: tuple[Interval, ...] = ()
-    left_out: tuple[tuple[Step, ...], Interval] | None = None
+    left_out: LeftOut | None = None
+    untouched: str = ""
+
+    @property
+    def measured_plan(self) -> Plan:
+        """The plan to use, in the form that facts are of: unchanged, where the search began."""
+        start = next((found.plan for found in self.search.found if not found.steps), self.plan)
+        return self.plan if self.changed else start
 
     @property
     def changed(self) -> bool:
@@ -102,7 +125,7 @@ def tune(
         return _Tuner(Bench(pipeline, wishes, machine, clock, on_progress, scratch)).run()
 
 
-Along = tuple[Found, Equality | None, tuple[Interval, ...], tuple[tuple[Step, ...], Interval] | None]
+Along = tuple[Found, Equality | None, tuple[Interval, ...], LeftOut | None]
 
 
 class _Tuner:
@@ -114,9 +137,9 @@ class _Tuner:
 
     def run(self) -> Tuning:
         """Measure, search, try, and prove."""
-        if writes_for_good(self._given):
-            return self._untouched("it writes files where the user said, and so would all that is tried")
         bench = self._bench
+        if bench.untouched:
+            return self._untouched(bench.untouched)
         facts = bench.facts()
         bench.tell("searching")
         until = bench.spent_s + SEARCH_SHARE * bench.wishes.budget_s
@@ -140,7 +163,7 @@ class _Tuner:
         """What was given, of which nothing could be tried."""
         plan, dataset = self._bench.as_given()
         nothing, none = Contest((), 0.0, 0, self._bench.wishes.seed), Search((), ())
-        return Tuning(self._given, plan, dataset, (), _kept(why), nothing, None, Facts(), none)
+        return Tuning(self._given, plan, dataset, (), _kept(why), nothing, None, Facts(), none, untouched=why)
 
     def _whole(self, found: Found, facts: Facts) -> Found:
         """What was found, its way from the given plan: where stages stood inside others, the search began behind that."""
@@ -195,7 +218,7 @@ class _Tuner:
                 return decision, equality
             self._refused[decision.name] = str(equality)
             if not decision.changed:
-                why = f"the elements of {AUTOTUNE}, which is the faster of the two, were not shown to be the same"
+                why = f"the elements of {AUTOTUNE}, which would be returned, were not shown to be the same"
                 return _kept(why), None
 
     def _proof(self, plan: Plan, steps: tuple[Step, ...], facts: Facts) -> Equality:
@@ -205,20 +228,22 @@ class _Tuner:
         terms = Terms(
             preserves, "rounding" in kept, bench.seconds(PROOF_SHARE, LEAST_SHARE / 2), bench.clock, bench.scratch.own
         )
-        share = share_to_compare(self._given, facts, terms.seconds) if preserves == "set" else 1.0
-        if share == 1:
+        share = share_to_compare(bench.start, facts, terms.seconds) if preserves == "set" else 1.0
+        part = sampled(self._given, share, facts)
+        if part == self._given:
             return prove(self._given, plan, terms, bench.live())
-        found = prove(sampled(self._given, share, facts), sampled(plan, share, facts), terms)
-        note = f"of {share:.1%} of the data, as whole epochs take long"
-        return dataclasses.replace(found, whole=False, notes=(*found.notes, note))
+        found = prove(part, sampled(plan, share, facts), terms)
+        notes = (*found.notes, "of the first part of the data, as whole epochs take long")
+        return dataclasses.replace(found, same=found.same and found.elements > 0, whole=False, notes=notes)
 
     def _along(self, found: Found, equality: Equality | None, facts: Facts) -> Along:
         """What each change brought, measured beside the one before it; the last ones are left out if it is faster without."""
-        if len(found.steps) < 2 or self._bench.seconds(1.0) <= 0:
+        seconds = self._bench.seconds(WAY_SHARE)
+        if len(found.steps) < 2 or seconds <= 0:
             return found, equality, (), None
         plans = [self._given, *(step.rewrite.plan for step in found.steps)]
         named = {str(number): plan for number, plan in enumerate(plans)}
-        trials = self._bench.contest(named, facts, self._bench.seconds(WAY_SHARE))
+        trials = self._bench.contest(named, facts, seconds)
         gains = tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
         count = _faster_without(trials, len(found.steps))
         if count is None:
@@ -227,8 +252,8 @@ class _Tuner:
         proof = self._proof(shorter.plan, shorter.steps, facts)
         if not proof.same:
             return found, equality, gains, None
-        last = trials.ratio(str(len(found.steps)), str(count))
-        return shorter, proof, gains[:count], (found.steps[count:], last)
+        cost, over = trials.ratio(str(len(found.steps)), str(count)), trials.ratio(str(count), "0")
+        return shorter, proof, gains[:count], LeftOut(found.steps[count:], cost, over)
 
 
 def _faster_without(trials: Contest, count: int) -> int | None:
@@ -239,13 +264,14 @@ def _faster_without(trials: Contest, count: int) -> int | None:
     return max(sure, key=lambda number: over[number].value, default=None)
 
 
-def _with_left_out(decision: Decision, left_out: tuple[tuple[Step, ...], Interval] | None) -> Decision:
-    """The decision, which was of the whole plan, with what is said of the changes that are left out of it."""
+def _with_left_out(decision: Decision, left_out: LeftOut | None) -> Decision:
+    """The decision, which was of the whole plan, for the one without the changes that are left out."""
     if left_out is None:
         return decision
-    count = "its last change" if len(left_out[0]) == 1 else f"its last {len(left_out[0])} changes"
-    said = f"{decision.sentence}; it is used without {count}, with which throughput was {left_out[1]} of that without"
-    return dataclasses.replace(decision, sentence=said)
+    count = "its last change" if len(left_out.steps) == 1 else f"its last {len(left_out.steps)} changes"
+    less = f"it is used without {count}, with which throughput was {left_out.cost} of that without"
+    said = f"{decision.sentence}; {less}: {left_out.over_given} of {GIVEN}"
+    return dataclasses.replace(decision, over_given=left_out.over_given, over_autotune=None, sentence=said)
 
 
 def _kept(why: str) -> Decision:

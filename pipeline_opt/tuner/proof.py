@@ -41,6 +41,8 @@ tf = lazy_module("tensorflow")
 Preserves = Literal["exact", "rounding", "set"]
 
 MAX_ELEMENTS: Final = 1_000_000
+ENOUGH: Final = 10
+"""Rows that are compared for each that a dropped remainder may explain."""
 NAME_THEM: Final = "what can be compared has to be told by the components that are random"
 
 
@@ -325,10 +327,20 @@ def _nearly(one: _Epoch, other: _Epoch, job: _Job, result: Equality) -> Equality
     count, example, errors = unmatched(one.rows, other.rows, job.bound)
     result = replace(result, errors=errors)
     if count <= job.leftover and one.rows.count == other.rows.count:
-        return replace(result, same=True)
+        return _but_for_leftover(result, count, one.rows.count, job)
     what = f"{count:,} of {one.rows.count:,} rows of the original have no partner within the bound among {other.rows.count:,}"
     text = "" if example is None else f"floats {shown(example)}"
     return replace(result, difference=Difference(what, None, "", text, "none" if text else ""))
+
+
+def _but_for_leftover(result: Equality, odd: int, rows: int, job: _Job) -> Equality:
+    """The same but for rows that a dropped remainder can explain; not known where it could explain a large part of them."""
+    if not odd:
+        return replace(result, same=True)
+    if rows < ENOUGH * job.leftover:
+        said = f"{odd:,} rows differ, and the remainder that is dropped may be {job.leftover:,} of {rows:,}: too many to tell"
+        return replace(result, notes=(*result.notes, said))
+    return replace(result, same=True, notes=(*result.notes, f"{odd:,} rows differ, as the remainder is dropped"))
 
 
 def _odd_rows(datasets: tuple[Any, Any], epochs: tuple[_Epoch, _Epoch], job: _Job, result: Equality) -> Equality:
@@ -336,9 +348,7 @@ def _odd_rows(datasets: tuple[Any, Any], epochs: tuple[_Epoch, _Epoch], job: _Jo
     counts = [Counter(np.concatenate([np.zeros(0, np.uint64), *epoch.keys]).tolist()) for epoch in epochs]
     missing, added = counts[0] - counts[1], counts[1] - counts[0]
     if 0 < max(missing.total(), added.total()) <= job.leftover:
-        return replace(
-            result, same=True, notes=(*result.notes, f"{missing.total():,} rows differ, as the remainder is dropped")
-        )
+        return _but_for_leftover(result, missing.total(), sum(map(len, epochs[0].keys)), job)
     what = f"{missing.total():,} rows are missing and {added.total():,} are too many or others"
     texts = [
         _find(dataset, set(odd), job) if odd else "none"

@@ -74,7 +74,7 @@ class Schedule:
     Args:
         min_rounds: Rounds before anyone drops out.
         max_rounds: Rounds after which it is over.
-        epochs: Epochs of a job.
+        epochs: Epochs of a turn.
         epoch_examples: Examples of an epoch, where it is known.
         whole: Whether turns are whole epochs in any case.
         job_epochs: Epochs of the job; a turn may have fewer.

@@ -49,5 +49,20 @@ def _log_rate(turn: Turn, measure: Measure, job_epochs: int) -> tuple[float, boo
     if cut:
         if turn.cut != "time" or turn.goal is None or measure != "all":
             return None
-        examples = max(turn.goal, examples)
+        examples, seconds = _bound(turn, examples, seconds, job_epochs)
     return (math.log(examples / seconds), cut) if examples and seconds > 0 else None
+
+
+def _bound(turn: Turn, examples: float, seconds: float, job_epochs: int) -> tuple[float, float]:
+    """Examples and seconds of a turn that was cut off, as if it had reached its goal then.
+
+    Of a job of more epochs than were begun it knows nothing of those: they are taken to take no time, or no longer than the last
+    one until it was cut off, for what a first epoch cached may be there in those after it.
+    """
+    goal, later = turn.goal or 0, turn.counted[1:]
+    if job_epochs == 1:
+        return max(goal, examples), seconds
+    if not later:
+        return max(goal * job_epochs, examples), seconds
+    first = turn.counted[0]
+    return first.examples * job_epochs, first.seconds + (job_epochs - 1) * later[-1].seconds

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import warnings
+import weakref
 from itertools import count
 from typing import Any, Self
 
@@ -26,12 +29,28 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
+    @property
+    def path(self) -> str:
+        """The folder, to whose end its parts' names are put."""
+        return f"{self._folder.name}{os.sep}"
+
     def own(self, plan: Plan) -> Plan:
         """The plan with its caches and snapshots in a new place: empty, as in a first epoch."""
-        return with_files_at(plan, f"{self._folder.name}/{next(self._numbers)}-") if writes_files(plan) else plan
+        return self._placed(plan)[0]
 
     def build(self, plan: Plan) -> Any:
-        """A dataset of the plan, with files of its own. What is only tried warns of nothing."""
+        """A dataset of the plan, with files of its own, which go as it goes. What is only tried warns of nothing."""
+        placed, place = self._placed(plan)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PlanWarning)
-            return build(self.own(plan))
+            dataset = build(placed)
+        if place:
+            weakref.finalize(dataset, shutil.rmtree, place, ignore_errors=True)
+        return dataset
+
+    def _placed(self, plan: Plan) -> tuple[Plan, str]:
+        if not writes_files(plan):
+            return plan, ""
+        place = f"{self.path}{next(self._numbers)}"
+        os.mkdir(place)
+        return with_files_at(plan, f"{place}{os.sep}"), place

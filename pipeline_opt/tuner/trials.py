@@ -85,7 +85,7 @@ class Contest:
     job_epochs: int = 1
 
     def joined(self, later: Contest) -> Contest:
-        """The rounds of both, of which the later one has some of the candidates only; who is out of it is out."""
+        """The rounds of both. Who takes no part in the later one keeps its rounds, and drops out if it had dropped out before."""
         more = {candidate.name: candidate for candidate in later.candidates}
         candidates = tuple(_continued(one, more.get(one.name), self.rounds) for one in self.candidates)
         seconds, rounds = self.seconds + later.seconds, self.rounds + later.rounds
