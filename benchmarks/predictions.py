@@ -3,8 +3,9 @@
     python benchmarks/predictions.py [--only NAME,...] [--plans N] [--rounds R] [--scale S] [--out FILE]
 
 Of each workload the plan given and others that the search reached, from the best to the worst by prediction, are built anew and
-drained for the job's epochs, in turns. Predicted is what `optimizer/model.py` says from the facts that were measured before:
-seconds to the first batch, and then seconds a row. An error is how far the measured rate lies from the predicted one.
+drained for the job's epochs, in turns, after one that warms the page cache. Predicted is what `optimizer/model.py` says from the
+facts that were measured before: seconds to the first batch, and then seconds a row. An error is the larger of the two rates over
+the smaller one, less one: twice as fast and half as fast as predicted are both 100 %. A plan that fails is told, with the others.
 
 Memory is the growth of the process over a trial, after what was freed before went back to the system, against the predicted
 peak; told only where that is large enough to be seen beside what TensorFlow itself takes.
@@ -24,7 +25,7 @@ import json
 import random
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -43,7 +44,7 @@ import pipeline_opt as po
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.machine import machine
 from pipeline_opt.optimizer.model import Prediction
-from pipeline_opt.optimizer.search import Found, search
+from pipeline_opt.optimizer.search import Found, of_each_kind, search
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.wishes import Wishes
@@ -66,18 +67,17 @@ class Pair:
 
     @property
     def error(self) -> float:
-        """How far the measured rate lies from the predicted one, as a part of the measured one."""
-        return abs(self.predicted / self.measured - 1)
+        """The larger rate over the smaller one, less one."""
+        ratio = self.predicted / self.measured
+        return max(ratio, 1 / ratio) - 1
 
 
 def spread(found: Sequence[Found], count: int) -> list[Found]:
-    """The first, and others evenly from there to the last, each by other rules."""
-    kinds: dict[frozenset[str], Found] = {}
-    for place in found:
-        kinds.setdefault(frozenset(step.rule for step in place.steps), place)
-    every = list(kinds.values())
-    places = [round(number * (len(every) - 1) / max(count - 1, 1)) for number in range(count)]
-    return [every[place] for place in sorted(set(places))]
+    """The plan given, then the fastest by prediction and others evenly from there to the slowest, each by other rules."""
+    given, *others = sorted(of_each_kind(found), key=lambda place: bool(place.steps))
+    last = len(others) - 1
+    places = {round(number * last / max(count - 2, 1)) for number in range(count - 1)} if others else set()
+    return [given, *(others[place] for place in sorted(places))]
 
 
 def predicted_rate(prediction: Prediction, rows: float, epochs: int) -> float:
@@ -86,29 +86,37 @@ def predicted_rate(prediction: Prediction, rows: float, epochs: int) -> float:
     return epochs * rows / (epochs * prediction.first_batch_s + rows * prediction.seconds)
 
 
-def pairs_of(workload: Workload, folder: Path, count: int, rounds: int, seed: int = 0) -> list[Pair]:
-    """Plans of a workload, measured in turns."""
+def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: int = 0) -> Iterator[Pair | str]:
+    """Plans of a workload, measured in turns; of one that failed, what happened."""
+    workload, folder = workload.at(scale), folder_of(workload, scale)
     with workload.place(folder) as place, Scratch() as scratch:
         given = workload.build(place, Setting(WRITTEN, workload.given))
         wishes = Wishes(epochs=workload.epochs, memory_bytes=workload.memory_bytes)
         bench = Bench(given, wishes, machine(), SystemClock(), lambda *_: None, scratch)
         facts = bench.facts()
         plans = spread(search(bench.start, facts).found, count)
-        trials: list[list[Trial]] = [[] for _ in plans]
-        order, draw = list(range(len(plans))), random.Random(seed)
+        run(lambda: scratch.build(plans[0].plan), 1)
+        trials: dict[int, list[Trial]] = {number: [] for number in range(len(plans))}
+        draw = random.Random(seed)
         for _ in range(rounds):
-            draw.shuffle(order)
-            for number in order:
+            for number in draw.sample(list(trials), len(trials)):
                 _give_back()
-                trials[number].append(run(lambda n=number: scratch.build(plans[n].plan), workload.epochs))
-        return [_pair(workload, found, done) for found, done in zip(plans, trials, strict=True)]
+                try:
+                    trials[number].append(run(lambda n=number: scratch.build(plans[n].plan), workload.epochs))
+                except Exception as error:  # noqa: BLE001 - what breaks is told, and the others are measured
+                    del trials[number]
+                    yield f"{workload.name}, {_told(plans[number])}: {type(error).__name__}: {error}"
+        yield from (_pair(workload, plans[number], done) for number, done in trials.items())
 
 
 def _pair(workload: Workload, found: Found, trials: list[Trial]) -> Pair:
-    told = "+".join(step.rule for step in found.steps) or "given"
     rate = predicted_rate(found.prediction, trials[0].epochs[0].elements, workload.epochs)
     grown = median(trial.growth_bytes for trial in trials)
-    return Pair(workload.name, told, rate, median(map(_rate, trials)), found.prediction.peak_bytes, grown)
+    return Pair(workload.name, _told(found), rate, median(map(_rate, trials)), found.prediction.peak_bytes, grown)
+
+
+def _told(found: Found) -> str:
+    return "+".join(step.rule for step in found.steps) or "given"
 
 
 def _rate(trial: Trial) -> float:
@@ -164,16 +172,18 @@ def main() -> int:
     given = arguments()
     warnings.simplefilter("ignore", po.PlanWarning)
     pairs: list[Pair] = []
-    broken: dict[str, str] = {}
+    broken: list[str] = []
     for workload in WORKLOADS:
         if workload.name not in given.only:
             continue
         try:
-            pairs += pairs_of(workload, folder_of(workload, given.scale), given.plans, given.rounds)
+            found = list(pairs_of(workload, given.scale, given.plans, given.rounds))
         except Exception as error:  # noqa: BLE001 - what breaks in one workload is told, and the others are measured
-            broken[workload.name] = f"{type(error).__name__}: {error}"
-            CONSOLE.print(f"{workload.name}: {broken[workload.name]}", style="red")
-        CONSOLE.print(f"{workload.name} is done", style="dim")
+            found = [f"{workload.name}: {type(error).__name__}: {error}"]
+        pairs += (one for one in found if isinstance(one, Pair))
+        failed = [one for one in found if isinstance(one, str)]
+        CONSOLE.print(*failed, f"{workload.name} is done", sep="\n", style="dim")
+        broken += failed
         if given.out:
             told: dict[str, Any] = {"environment": environment(), "pairs": [asdict(pair) for pair in pairs]}
             given.out.write_text(json.dumps({**told, "broken": broken}, indent=1) + "\n")

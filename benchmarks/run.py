@@ -37,7 +37,6 @@ import json
 import sys
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,10 +63,7 @@ CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 180)
 def run_workload(workload: Workload, terms: Terms, rounds: int, limit_s: float) -> dict[str, Any]:
     """One workload, as plain data."""
     started = time.perf_counter()
-    if workload.memory_bytes is not None:
-        # What does not fit at full size does not fit at any.
-        workload = replace(workload, memory_bytes=round(workload.memory_bytes * terms.scale))
-    folder = folder_of(workload, terms.scale)
+    workload, folder = workload.at(terms.scale), folder_of(workload, terms.scale)
     with workload.place(folder) as place:
         found = contest(workload, place, terms)
         run(found.builds["autotune"], 1, limit_s)

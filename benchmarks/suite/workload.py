@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -160,6 +160,10 @@ class Workload:
             )
         if self.rows not in ("same", "shape"):
             raise ValueError(f"{self.name}: rows={self.rows!r}; valid: same, shape")
+
+    def at(self, scale: float) -> Workload:
+        """The workload at a scale of its data: what does not fit in memory at full size does not fit at any."""
+        return self if self.memory_bytes is None else replace(self, memory_bytes=round(self.memory_bytes * scale))
 
     def build(self, place: str, setting: Setting) -> tf.data.Dataset:
         """The pipeline of a setting."""

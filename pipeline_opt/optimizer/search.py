@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,6 +86,16 @@ class Search:
 
     found: tuple[Found, ...]
     declined: tuple[tuple[str, Declined], ...]
+
+
+def of_each_kind(found: Iterable[Found]) -> Iterator[Found]:
+    """The first plan that each set of rules reached."""
+    seen: set[frozenset[str]] = set()
+    for place in found:
+        rules = frozenset(step.rule for step in place.steps)
+        if rules not in seen:
+            seen.add(rules)
+            yield place
 
 
 def search(

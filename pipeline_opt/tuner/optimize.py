@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from pipeline_opt.clock import Clock
@@ -12,7 +13,7 @@ from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.model import predict
 from pipeline_opt.optimizer.rewrite import Rewrite
-from pipeline_opt.optimizer.search import Found, Search, Step, search
+from pipeline_opt.optimizer.search import Found, Search, Step, of_each_kind, search
 from pipeline_opt.plan import Plan
 from pipeline_opt.storage import remembering
 from pipeline_opt.tuner.baselines import autotuned
@@ -280,14 +281,5 @@ def _kept(why: str) -> Decision:
 
 def chosen(found: Search, given: Plan, count: int) -> dict[str, Found]:
     """The plans to try: the fastest by prediction, each in another way."""
-    picked: dict[str, Found] = {}
-    rules: set[frozenset[str]] = set()
-    for candidate in found.found:
-        used = frozenset(step.rule for step in candidate.steps)
-        if candidate.plan == given or used in rules:
-            continue
-        rules.add(used)
-        picked[f"plan {len(picked) + 1}"] = candidate
-        if len(picked) == count:
-            break
-    return picked
+    others = (candidate for candidate in of_each_kind(found.found) if candidate.plan != given)
+    return {f"plan {number}": candidate for number, candidate in enumerate(islice(others, count), start=1)}
