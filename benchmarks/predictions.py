@@ -43,7 +43,8 @@ from suite.workload import WRITTEN, Setting, Workload
 import pipeline_opt as po
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.machine import machine
-from pipeline_opt.optimizer.model import Prediction
+from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.flow import epoch_counts, last_flow
 from pipeline_opt.optimizer.search import Found, of_each_kind, search
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.scratch import Scratch
@@ -80,10 +81,15 @@ def spread(found: Sequence[Found], count: int) -> list[Found]:
     return [given, *(others[place] for place in sorted(places))]
 
 
-def predicted_rate(prediction: Prediction, rows: float, epochs: int) -> float:
-    """Rows a second over a job of epochs of so many rows each, their first batches included."""
+def predicted_rate(found: Found, facts: Facts, rows: float, epochs: int) -> float:
+    """Rows a second over a job of epochs of so many rows each, their first batches included.
+
+    The model may count others: where batches are of a size that it does not know, each is a row to it.
+    """
+    counts = epoch_counts(found.plan, facts)
+    counted = rows if counts is None else counts[-1] * last_flow(found.plan, facts).rows
     # `seconds` is for a row in all epochs together.
-    return epochs * rows / (epochs * prediction.first_batch_s + rows * prediction.seconds)
+    return epochs * rows / (epochs * found.prediction.first_batch_s + counted * found.prediction.seconds)
 
 
 def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: int = 0) -> Iterator[Pair | str]:
@@ -106,11 +112,11 @@ def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: in
                 except Exception as error:  # noqa: BLE001 - what breaks is told, and the others are measured
                     del trials[number]
                     yield f"{workload.name}, {_told(plans[number])}: {type(error).__name__}: {error}"
-        yield from (_pair(workload, plans[number], done) for number, done in trials.items())
+        yield from (_pair(workload, plans[number], facts, done) for number, done in trials.items())
 
 
-def _pair(workload: Workload, found: Found, trials: list[Trial]) -> Pair:
-    rate = predicted_rate(found.prediction, trials[0].epochs[0].elements, workload.epochs)
+def _pair(workload: Workload, found: Found, facts: Facts, trials: list[Trial]) -> Pair:
+    rate = predicted_rate(found, facts, trials[0].epochs[0].elements, workload.epochs)
     grown = median(trial.growth_bytes for trial in trials)
     return Pair(workload.name, _told(found), rate, median(map(_rate, trials)), found.prediction.peak_bytes, grown)
 
