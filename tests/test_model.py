@@ -44,7 +44,7 @@ RECORDS = TFRecords(paths=("a",))
 DECODE, SCALE, KEEP, FETCH, PYTHON = (Function(f"m:{name}") for name in ("decode", "scale", "keep", "fetch", "python"))
 AUGMENT, SEEDED = Function("m:augment"), Function("m:seeded")
 FORMS = {name: FormFacts(cpu_s=1.0) for name in ("batched", "padded", "crop_window", "pure_part", "random_part")}
-NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 READ = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10)
 FACTS = Facts(
     cores=4.0,
@@ -469,3 +469,10 @@ def test_the_last_options_say_how_many_threads_an_op_has() -> None:
     part = Plan(Zip(plans=(given, alone)), silent.stages)
     assert rate(part) == rate(silent.append(one)) > 1.9 * rate(silent)
     assert rate(part.append(four)) == rate(silent)
+
+
+def test_of_many_calls_under_way_each_takes_less() -> None:
+    facts = Facts(cores=2.0, functions={DECODE: FunctionFacts("pure", cpu_s=10e-6)})
+    few, many = (predict(plan(Map(function=DECODE, num_parallel_calls=calls)), facts).rows_per_s for calls in (2, 16))
+    assert many > 1.5 * few
+    assert few == predict(plan(Map(function=DECODE, num_parallel_calls=AUTO)), facts).rows_per_s

@@ -136,6 +136,7 @@ class Overheads:
         element: To hand an element from one stage to the next on one thread.
         call: To run a function where its map is sequential.
         parallel_call: To run it on another thread.
+        many_calls: Likewise where many calls are under way, so that the thread finds its next one there and need not be woken.
         interleave: To hand over an element that another thread has read.
         switch: To hand an element to another thread through a buffer.
         row: To copy a row into a batch, whatever its size.
@@ -145,6 +146,7 @@ class Overheads:
     element: float = 0.3e-6
     call: float = 12e-6
     parallel_call: float = 20e-6
+    many_calls: float = 8e-6
     interleave: float = 4e-6
     switch: float = 3e-6
     row: float = 0.2e-6
@@ -170,6 +172,7 @@ class Facts:
         ordered: What the options around the plan that is looked at say of the order: whether elements keep it; None if nothing.
         free: Whether the order is free of what leaves the plan that is looked at; None where nothing is around it.
         swallows: The stage behind the plan that is looked at that might leave out what a function fails on; "" if none does.
+        start_s: Seconds to make an iterator of the whole pipeline.
     """
 
     cores: float = 1.0
@@ -186,6 +189,7 @@ class Facts:
     ordered: bool | None = None
     free: bool | None = None
     swallows: str = ""
+    start_s: float = 0.0
 
     def looked_at(self, function: Function) -> bool:
         """Whether a function, or every part of a chain, was looked at."""

@@ -76,7 +76,7 @@ def source_flow(plan: Plan, facts: Facts) -> Flow:
     source, known = plan.source, facts.stage(plan.source.kind)
     if isinstance(source, Combination):
         ends = [last_flow(part, within(facts, number)) for number, part in enumerate(source.plans)]
-        rows = max(end.rows for end in ends)
+        rows = max(end.rows for end, tells in zip(ends, _tells_which(source, facts), strict=True) if not tells)
         bytes_ = sum(share * end.bytes for share, end in zip(shares(source, facts), ends, strict=True))
         return Flow(1.0, rows, bytes_ / rows)
     if known is None:
@@ -92,12 +92,25 @@ def shares(source: Combination, facts: Facts) -> Sequence[float]:
             return [1.0] * len(source.plans)
         case Sample(weights=weights) if weights is not None:
             return [weight / sum(weights) for weight in weights]
-        case Concatenate():
-            ends = [epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans)]
-            known = [end for end in ends if end is not None and math.isfinite(end)]
-            if len(known) == len(ends) and sum(known) > 0:
-                return [end / sum(known) for end in known]
+        case Concatenate() | Merge():
+            counts, tells = _part_counts(source, facts), _tells_which(source, facts)
+            known = sum(count or 0.0 for count, one in zip(counts, tells, strict=True) if not one)
+            if known > 0 and all(one or count is not None for count, one in zip(counts, tells, strict=True)):
+                return [1.0 if one else (count or 0.0) / known for count, one in zip(counts, tells, strict=True)]
     return [1.0 / len(source.plans)] * len(source.plans)
+
+
+def _part_counts(source: Combination, facts: Facts) -> Sequence[float | None]:
+    """The elements of an epoch of each plan; None where they are not known, or there is no end."""
+    counts = (epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans))
+    return [None if count == math.inf else count for count in counts]
+
+
+def _tells_which(source: Combination, facts: Facts) -> Sequence[bool]:
+    """Of each plan whether it is taken to tell from which of the others an element comes: without an end, in a merge."""
+    counts = _part_counts(source, facts)
+    merges = isinstance(source, Merge) and any(count is not None for count in counts)
+    return [merges and count is None for count in counts]
 
 
 def last_flow(plan: Plan, facts: Facts) -> Flow:

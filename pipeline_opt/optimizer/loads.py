@@ -39,6 +39,9 @@ AHEAD: Final = 2.5
 Measured 2.1 to 2.8, but only where a file is one request, and 1.4 to 1.6 where the processor was short.
 """
 
+CALLS_A_CORE: Final = 8
+"""Calls under way for each core: 26 to 32 us of two cores a call with 2, 9 to 12 with 16, and 8 with 32 (CONTRIBUTING.md)."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -226,7 +229,8 @@ class Walk:
         if wait:
             # A call that waits has a thread of the pool meanwhile.
             calls = min(calls, pool_size(self.plan) or max(1.0, math.ceil(self.facts.cores)))
-        self._parallel(stage.name, work + taken.elements * cost.parallel_call, wait, calls)
+        started = taken.elements * call_s(stage.num_parallel_calls, self.facts)
+        self._parallel(stage.name, work + started, wait, calls)
         self._add(stage.name, taken.elements * cost.element)
 
     def _reader(self, stage: Interleave, taken: Flow, given: Flow) -> None:
@@ -281,6 +285,17 @@ class Walk:
         """Calls at a time: those said, or as many as AUTOTUNE can make use of."""
         said = [float(number) for number in given if number is not None and number != AUTO]
         return min(said) if said else max(1.0, math.ceil(self.facts.cores))
+
+
+def many_calls(facts: Facts) -> int:
+    """So many calls of a map under way that threads find their next one there when they are done."""
+    return CALLS_A_CORE * math.ceil(facts.cores)
+
+
+def call_s(calls: int | None, facts: Facts) -> float:
+    """Core-seconds to run a function on another thread, with so many calls of it under way."""
+    cost = facts.overheads
+    return cost.parallel_call if calls is None or calls < many_calls(facts) else cost.many_calls
 
 
 def unbatch_s(given: Flow, facts: Facts) -> float:

@@ -32,7 +32,7 @@ class Prediction:
         loads: Seconds of every resource for a row, in the first epoch.
         peak_bytes: The most that caches and buffers hold.
         seconds: Seconds of a row over all epochs of the job: what the optimizer makes small.
-        first_batch_s: Seconds to the first element: opening files, filling shuffles, and making it.
+        first_batch_s: Seconds to the first element: making the iterator, opening files, filling shuffles, and making it.
     """
 
     rows_per_s: float
@@ -88,10 +88,10 @@ def _passes(plan: Plan, facts: Facts) -> tuple[int, int]:
 
 
 def _first_batch(plan: Plan, facts: Facts, steps: Steps, walk: Walk, loads: Iterable[Load]) -> float:
-    """Seconds to the first element: a file is opened, every shuffle waits for its buffer, and then one element is made."""
+    """Seconds to the first element: an iterator and a file are opened, every shuffle is filled, and then one element is made."""
     counts = epoch_counts(plan, facts, steps=steps)
     known = facts.stage(plan.source.kind)
-    seconds = known.open_s if known is not None else 0.0
+    seconds = facts.start_s + (known.open_s if known is not None else 0.0)
     for at, (stage, taken, _) in enumerate(steps):
         wanted = _elements_ahead(stage, math.inf if counts is None else counts[at], taken.rows)
         seconds += wanted / max(taken.elements, 1e-12) * walk.paces.get(stage.name, 0.0)

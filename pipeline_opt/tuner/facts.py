@@ -52,7 +52,16 @@ from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import FormFinder, traced_by
 from pipeline_opt.tuner.overheads import overheads
 from pipeline_opt.tuner.rows import rows_of
-from pipeline_opt.tuner.samples import MOST_ELEMENTS, Samples, Taken, cost_per_input, cpu_each, gathered, one_thread
+from pipeline_opt.tuner.samples import (
+    MOST_ELEMENTS,
+    Samples,
+    Taken,
+    cost_per_input,
+    cpu_each,
+    gathered,
+    one_thread,
+    started,
+)
 from pipeline_opt.tuner.streams import stream_of
 
 tf = lazy_module("tensorflow")
@@ -82,7 +91,8 @@ def gather_facts(
     cost = overheads(clock)
     gatherer = _Gatherer(plan, clock, cost, clock.now() + forms_s, on_progress)
     gatherer.run()
-    return Facts(machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
+    known = (machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
+    return Facts(*known, start_s=gatherer.start_s())
 
 
 class _Gatherer:
@@ -115,6 +125,10 @@ class _Gatherer:
                 before = self._looked_at(number, step, step.item, before)
             if before is None or not before.elements:
                 return
+
+    def start_s(self) -> float:
+        """Seconds to make the first iterator of the whole pipeline: TensorFlow optimises it and its functions then."""
+        return started(self._steps[-1].after, self._clock)
 
     def _source(self, step: Built, source: Source) -> Samples:
         if isinstance(source, FileSource):

@@ -13,6 +13,8 @@ tf = lazy_module("tensorflow")
 
 _ROWS: Final = 64
 _WIDE: Final = 4096
+_MANY: Final = 16
+"""Calls under way; more of them change little."""
 
 
 _KNOWN: dict[str, Overheads] = {}
@@ -33,6 +35,7 @@ def _measured(clock: Clock) -> Overheads:
     base = cpu_each(endless, clock)
     call = cpu_each(endless.map(_same), clock) - base
     parallel = cpu_each(endless.map(_same, num_parallel_calls=2), clock) - base
+    many = cpu_each(endless.map(_same, num_parallel_calls=_MANY), clock) - base
     read = cpu_each(_nested(endless, 2), clock) - cpu_each(_nested(endless, None), clock)
     switch = cpu_each(endless.prefetch(_ROWS), clock) - base
     row = cpu_each(endless.batch(_ROWS), clock) / _ROWS - base
@@ -43,6 +46,7 @@ def _measured(clock: Clock) -> Overheads:
         max(base, least),
         max(call, least),
         max(parallel, least),
+        max(min(many, parallel), least),
         max(read, least),
         max(switch, least),
         max(row, least),

@@ -131,6 +131,13 @@ def cost_per_input(stage: Callable[[Any], Any], taken: Samples, clock: Clock) ->
     return Taken(min(run.wall_s for run in runs) / count, min(run.cpu_s for run in runs) / count)
 
 
+def started(dataset: Any, clock: Clock) -> float:
+    """Seconds to make an iterator of a dataset, of which nothing is taken."""
+    begun = clock.now()
+    iter(dataset)
+    return clock.now() - begun
+
+
 def drained(dataset: Any, count: int, clock: Clock) -> Taken:
     """Take so many elements, none of which reaches Python."""
     iterator = iter(_plain(dataset.take(count).skip(count)))

@@ -8,7 +8,7 @@ from typing import Final
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import Flow, flows, form_of
-from pipeline_opt.optimizer.loads import unbatch_s
+from pipeline_opt.optimizer.loads import call_s, unbatch_s
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, swallows_errors, with_stages
 from pipeline_opt.order.position import after, start
 from pipeline_opt.plan import Plan, item_names
@@ -129,7 +129,7 @@ def _moving(stage: Map, taken: Flow, given: Flow, facts: Facts) -> float:
 def _too_little(stage: Map, rows: int, moving: float, facts: Facts) -> str:
     """Why rows at once would not pay; nothing if they do."""
     cost, known = facts.overheads, form_of(stage, facts)
-    call = cost.call if stage.num_parallel_calls is None else cost.parallel_call
+    call = cost.call if stage.num_parallel_calls is None else call_s(stage.num_parallel_calls, facts)
     alone = known.cpu_s + call
     together = known.form(FORM).cpu_s + call / rows + moving
     if together < alone:
