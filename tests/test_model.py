@@ -475,4 +475,4 @@ def test_of_many_calls_under_way_each_takes_less() -> None:
     facts = Facts(cores=2.0, functions={DECODE: FunctionFacts("pure", cpu_s=10e-6)})
     few, many = (predict(plan(Map(function=DECODE, num_parallel_calls=calls)), facts).rows_per_s for calls in (2, 16))
     assert many > 1.5 * few
-    assert few == predict(plan(Map(function=DECODE, num_parallel_calls=AUTO)), facts).rows_per_s
+    assert few == predict(plan(Map(function=DECODE, num_parallel_calls=-1)), facts).rows_per_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pipeline_opt.text.sides import side_by_side
 from pipeline_opt.tuner.equal import reproducible
 from pipeline_opt.tuner.randomness import random_components
 from pipeline_opt.tuner.sampled import sampled, share_to_compare
-from pipeline_opt.tuner.shortened import elements_to_keep, shortened
+from pipeline_opt.tuner.shortened import Part, part_to_compare, shortened
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore::pipeline_opt.errors.PlanWarning")]
 
@@ -78,26 +77,44 @@ def test_whole_epochs_are_run_of_a_part_of_the_data(cpu_s: float, stages: tuple[
     facts = Facts(
         cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=10**8, bytes_out=10.0, files=1)}
     )
-    count = elements_to_keep(plan, [plan, other, plan], facts, 12.0)
-    assert (count is not None) is cut
-    if count is not None:
-        kinds = [stage.kind for stage in shortened(plan, count).stages]
+    part = part_to_compare(plan, [plan, other, plan], facts, 12.0)
+    assert (part is not None) is cut
+    if part is not None:
+        kinds = [stage.kind for stage in shortened(plan, part).stages]
         assert kinds == ["interleave", "take", "map", "batch"]
-    if cut and not stages:
+    if part is not None and not stages:
         # 2 cores, 50 ms an element: 20 elements in the half second that an epoch of one of three is to take in eight rounds.
-        assert 17 <= count <= 23
+        assert 17 <= part.elements <= 23
 
 
 def test_a_short_epoch_is_not_cut() -> None:
     plan = records(Interleave(), Map(function=PARSE), Batch(batch_size=2))
     functions = {PARSE: FunctionFacts("pure", cpu_s=0.05)}
     facts = Facts(cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=30, bytes_out=10.0, files=1)})
-    assert elements_to_keep(plan, [plan], facts, 12.0) == math.inf
-    assert shortened(plan, math.inf) is plan
+    assert part_to_compare(plan, [plan], facts, 12.0) == Part()
+    assert shortened(plan, Part()) is plan
+
+
+def test_a_shuffle_that_holds_much_of_an_epoch_holds_as_much_of_a_part_of_it() -> None:
+    plan = records(Interleave(), Map(function=PARSE), Shuffle(buffer_size=20_000), Batch(batch_size=2))
+    functions = {PARSE: FunctionFacts("pure", cpu_s=1e-3)}
+    stages = {"tfrecords": StageFacts(elements=100_000, bytes_out=10.0, files=1)}
+    part = part_to_compare(plan, [plan], Facts(cores=1, functions=functions, stages=stages), 8.0)
+    assert part is not None
+    assert part.elements == pytest.approx(1000, rel=0.1)
+    (buffer,) = [stage.buffer_size for stage in shortened(plan, part).stages if isinstance(stage, Shuffle)]
+    assert buffer == pytest.approx(part.elements / 5, abs=1)
+    # Of a longer epoch it holds little, and slices do.
+    stages = {"tfrecords": StageFacts(elements=1_000_000, bytes_out=10.0, files=1)}
+    assert part_to_compare(plan, [plan], Facts(cores=1, functions=functions, stages=stages), 8.0) is None
+    # Of how many there are it is not known, and of what a shuffle holds then, either.
+    stages = {"tfrecords": StageFacts(bytes_out=10.0, files=1)}
+    late = plan.with_stages((*plan.stages, Unbatch()))
+    assert part_to_compare(plan, [plan, late], Facts(cores=1, functions=functions, stages=stages), 8.0) is None
 
 
 def test_every_source_of_a_combination_is_cut() -> None:
-    plan = shortened(Plan(Zip(plans=(numbers(), numbers()))), 2)
+    plan = shortened(Plan(Zip(plans=(numbers(), numbers()))), Part(2, None))
     assert isinstance(plan.source, Zip)
     assert all(isinstance(part.stages[0], Take) for part in plan.source.plans)
 

@@ -22,7 +22,7 @@ from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
 from pipeline_opt.tuner.rows import counter
 from pipeline_opt.tuner.scratch import Scratch
-from pipeline_opt.tuner.shortened import elements_to_keep, shortened
+from pipeline_opt.tuner.shortened import Part, part_to_compare, shortened
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.tuner.wishes import Wishes
 from pipeline_opt.tuner.writers import writes_outside
@@ -130,15 +130,15 @@ class Bench:
             whole: Whether turns are whole epochs in any case.
         """
         endless = is_endless(self._sample, nodes_of(self._sample))
-        count = None if endless else elements_to_keep(self.start, plans.values(), facts, seconds)
+        part = None if endless else part_to_compare(self.start, plans.values(), facts, seconds)
         return contest(
-            {name: self._maker(name, plan, count) for name, plan in plans.items()},
+            {name: self._maker(name, plan, part) for name, plan in plans.items()},
             seconds=seconds,
             clock=self.clock,
             elements_of=counter(self.given, self._sample.element_spec),
             epochs=1 if endless else min(self.wishes.epochs, MOST_EPOCHS),
             job_epochs=1 if endless else self.wishes.epochs,
-            whole=whole or count is not None,
+            whole=whole or part is not None,
             seed=self.wishes.seed,
             memory_bytes=facts.memory_bytes,
             on_progress=lambda _, what: self.tell(what),
@@ -149,10 +149,10 @@ class Bench:
         """A dataset of what was given, to look at."""
         return self.scratch.build(self.given)
 
-    def _maker(self, name: str, plan: Plan, count: float | None) -> Callable[[], Any]:
+    def _maker(self, name: str, plan: Plan, part: Part | None) -> Callable[[], Any]:
         """What makes a dataset that is tried: all of it, or, of all alike, the first elements only."""
-        if count is not None and count < math.inf:
-            return lambda: self.scratch.build(shortened(plan, count))
+        if part is not None and part.elements < math.inf:
+            return lambda: self.scratch.build(shortened(plan, part))
         return self._make_given if name == GIVEN else lambda: self.scratch.build(plan)
 
     def _make_given(self) -> Any:

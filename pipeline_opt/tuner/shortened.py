@@ -1,20 +1,21 @@
 """Pipelines cut to a few elements of their sources, so that whole epochs of them can be compared.
 
-Slices of a long epoch tell nothing where buffers hold most of a slice: where batches take long, and where many rows come at once,
-as of chunks that are taken apart again.
+Slices of a long epoch tell nothing where buffers hold most of a slice: where batches take long, where many rows come at once, as
+of chunks that are taken apart again, and where a shuffle holds so much of an epoch that what comes out of it was made long before.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import epoch_counts, last_flow
 from pipeline_opt.optimizer.model import predict
 from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.stages import Rebatch, Repeat, Shuffle, Take, Unbatch
+from pipeline_opt.stages import Rebatch, Repeat, Shuffle, Stage, Take, Unbatch
 
 LONG_BATCH_S = 0.02
 """A batch that takes longer is one of too few in a turn for its buffers to be told apart from its work."""
@@ -26,8 +27,25 @@ which AUTOTUNE works takes a second after a turn of a second or more, and next t
 """
 
 
-def elements_to_keep(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: float) -> float | None:
-    """How many elements of its source a pipeline is to be cut to; infinity for all; None where it is not run by whole epochs.
+MOST_SHUFFLED = 0.1
+"""The part of an epoch that a shuffle may hold where slices are compared."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How much of its data a pipeline is cut to.
+
+    Args:
+        elements: The first so many of each of its sources; infinity for all.
+        share: The part of them that this is; None where it is not known how many there are.
+    """
+
+    elements: float = math.inf
+    share: float | None = 1.0
+
+
+def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: float) -> Part | None:
+    """The part of the data of which whole epochs are to be run; None where they are not.
 
     Args:
         given: The pipeline that was given.
@@ -35,19 +53,21 @@ def elements_to_keep(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: 
         facts: What is known of it.
         seconds: The time for all.
     """
-    out, pace = last_flow(given, facts), predict(given, facts).rows_per_s
-    compared = tuple(plans)
-    if pace <= 0 or (out.rows / pace < LONG_BATCH_S and not any(map(_comes_in_bursts, compared))):
+    out, pace, compared = last_flow(given, facts), predict(given, facts).rows_per_s, tuple(plans)
+    counts, sizes = epoch_counts(given, facts), [size for plan in compared for size in _buffers(plan)]
+    count = counts[0] if counts is not None and math.isfinite(counts[0]) else None
+    holds = count is not None and any(size > MOST_SHUFFLED * count for size in sizes)
+    long = pace > 0 and out.rows / pace >= LONG_BATCH_S
+    if pace <= 0 or not (long or holds or any(map(_comes_in_bursts, compared))):
+        return None
+    if any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
         return None
     each_s = sum(1 / max(predict(plan, facts).rows_per_s, 1e-12) for plan in compared)
-    count = math.ceil(seconds / ROUNDS / each_s / max(out.rows_in_all, 1e-9))
-    buffers = [stage.buffer_size for stage in given.stages if isinstance(stage, Shuffle)]
-    endless = any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages)
+    kept = math.ceil(seconds / ROUNDS / each_s / max(out.rows_in_all, 1e-9))
+    if count is not None:
+        return Part() if count <= kept else Part(kept, kept / count)
     # A buffer that holds all that is left would be filled once and for all.
-    if endless or any(size > count for size in buffers if given.reader is None):
-        return None
-    counts = epoch_counts(given, facts)
-    return math.inf if counts is not None and counts[0] <= count else count
+    return None if any(size > kept for size in sizes) else Part(kept, None)
 
 
 def _comes_in_bursts(plan: Plan) -> bool:
@@ -55,12 +75,27 @@ def _comes_in_bursts(plan: Plan) -> bool:
     return any(isinstance(stage, Unbatch | Rebatch) for stage in plan.stages)
 
 
-def shortened(plan: Plan, elements: float) -> Plan:
-    """The plan with only the first elements of its source, or of each of its sources."""
-    if elements == math.inf:
+def _buffers(plan: Plan) -> Iterator[int]:
+    """The buffers of all shuffles."""
+    for part in plan.source.plans if isinstance(plan.source, Combination) else ():
+        yield from _buffers(part)
+    yield from (stage.buffer_size for stage in plan.stages if isinstance(stage, Shuffle))
+
+
+def shortened(plan: Plan, part: Part) -> Plan:
+    """The plan with only a part of its data, of which its shuffles hold as large a share as before."""
+    if part.elements == math.inf:
         return plan
     if isinstance(plan.source, Combination):
-        parts = tuple(shortened(part, elements) for part in plan.source.plans)
-        return dataclasses.replace(plan, source=dataclasses.replace(plan.source, plans=parts))
+        parts = tuple(shortened(one, part) for one in plan.source.plans)
+        plan = dataclasses.replace(plan, source=dataclasses.replace(plan.source, plans=parts))
+        return plan.with_stages([_smaller(stage, part) for stage in plan.stages])
     at = plan.stages.index(plan.reader) + 1 if plan.reader is not None else 0
-    return plan.with_stages((*plan.stages[:at], Take(count=int(elements)), *plan.stages[at:]))
+    stages = [_smaller(stage, part) for stage in plan.stages]
+    return plan.with_stages((*stages[:at], Take(count=int(part.elements)), *stages[at:]))
+
+
+def _smaller(stage: Stage, part: Part) -> Stage:
+    if not isinstance(stage, Shuffle) or part.share is None:
+        return stage
+    return dataclasses.replace(stage, buffer_size=max(1, round(part.share * stage.buffer_size)))
