@@ -1,7 +1,7 @@
 """Pipelines cut to a few elements of their sources, so that whole epochs of them can be compared.
 
 Slices of a long epoch tell nothing where buffers hold most of a slice: where batches take long, where many rows come at once, as
-of chunks that are taken apart again, and where a shuffle holds so much of an epoch that what comes out of it was made long before.
+of chunks that are taken apart again, and where a shuffle holds much of an epoch, so that what comes out was made long before.
 """
 
 from __future__ import annotations
