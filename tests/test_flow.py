@@ -26,7 +26,7 @@ from pipeline_opt.optimizer.flow import (
 )
 from pipeline_opt.optimizer.memory import cache_bytes, held_bytes
 from pipeline_opt.plan import Concatenate, Merge, Plan, Sample, Zip
-from pipeline_opt.sources import TFRecords
+from pipeline_opt.sources import Tensors, TFRecords
 from pipeline_opt.stages import (
     Batch,
     BucketBySequenceLength,
@@ -288,3 +288,17 @@ def test_what_plans_inside_a_source_hold_counts() -> None:
     cached = plan(Cache())
     held = 1000 * (100 + PLACE) + 3000 * (20 + PLACE)
     assert held_bytes(Plan(Zip(plans=(cached, cached))), FACTS) == held
+
+
+def test_a_merge_takes_of_each_part_what_there_is_and_one_without_an_end_tells_which() -> None:
+    selector = Plan(Tensors(value=[0]), (Repeat(), Batch(batch_size=2)))
+    merged = Merge(plans=(selector, *PARTS), transformation=KEEP)
+    sizes = {
+        "in1_tfrecords": StageFacts(elements=30, bytes_out=4.0),
+        "in2_tfrecords": StageFacts(elements=10, bytes_out=8.0),
+    }
+    known = dataclasses.replace(FACTS, stages={"in0_tensors": StageFacts(elements=1), **sizes})
+    assert shares(merged, known) == [1.0, 0.75, 0.25]
+    assert source_flow(Plan(merged), known).rows == 1.0
+    unknown = dataclasses.replace(FACTS, stages={})
+    assert shares(merged, unknown) == pytest.approx([1 / 3] * 3)

@@ -40,7 +40,7 @@ Measured 2.1 to 2.8, but only where a file is one request, and 1.4 to 1.6 where 
 """
 
 CALLS_A_CORE: Final = 8
-"""Calls under way for each core: 26 to 32 us of two cores a call with 2, 9 to 12 with 16, and 8 with 32 (CONTRIBUTING.md)."""
+"""Calls under way for each core from which on more of them change little (CONTRIBUTING.md)."""
 
 
 @dataclass(frozen=True)
@@ -293,9 +293,13 @@ def many_calls(facts: Facts) -> int:
 
 
 def call_s(calls: int | None, facts: Facts) -> float:
-    """Core-seconds to run a function on another thread, with so many calls of it under way."""
-    cost = facts.overheads
-    return cost.parallel_call if calls is None or calls < many_calls(facts) else cost.many_calls
+    """Core-seconds to run a function on another thread, with so many calls of it under way.
+
+    They fall as a power of the calls a core, from what it takes with one to what it takes with `CALLS_A_CORE`.
+    """
+    one, many = facts.overheads.parallel_call, facts.overheads.many_calls
+    each = 1.0 if calls is None or calls == AUTO else min(max(calls / math.ceil(facts.cores), 1.0), CALLS_A_CORE)
+    return float(one * (many / one) ** (math.log(each) / math.log(CALLS_A_CORE))) if 0 < many < one else one
 
 
 def unbatch_s(given: Flow, facts: Facts) -> float:

@@ -34,6 +34,9 @@ FACTS_SHARE: Final = 0.4
 """The part of the budget that is spent on looking for forms of functions, but for the last one."""
 MOST_EPOCHS: Final = 2
 """Epochs of a turn; the second stands for those after it."""
+MOST_SLICES: Final = 12
+MOST_WHOLE: Final = 24
+"""Rounds of a contest at the most, of slices and of whole epochs of a part of the data, which can be shorter."""
 RESERVE: Final = 0.5
 """The part of the free memory that a pipeline may take where nothing is said."""
 
@@ -139,6 +142,7 @@ class Bench:
             epochs=1 if endless else min(self.wishes.epochs, MOST_EPOCHS),
             job_epochs=1 if endless else self.wishes.epochs,
             whole=whole or part is not None,
+            max_rounds=MOST_SLICES if part is None else MOST_WHOLE,
             seed=self.wishes.seed,
             memory_bytes=facts.memory_bytes,
             on_progress=lambda _, what: self.tell(what),

@@ -32,7 +32,7 @@ TRIED: Final = 3
 
 SEARCH_SHARE: Final = 0.2
 """The part of the budget that is spent on looking for plans at the most."""
-TRIAL_SHARE: Final = 0.6
+TRIAL_SHARE: Final = 0.45
 """The part of the time left that trials take; of what is left then, the proof takes its share, and the changes the rest."""
 FINAL_SHARE: Final = 0.8
 """The part of the time left then that a second contest takes, where the first left it open."""

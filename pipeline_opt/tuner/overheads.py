@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.optimizer.facts import Overheads
+from pipeline_opt.optimizer.loads import CALLS_A_CORE
 from pipeline_opt.tuner.samples import cpu_each
 
 tf = lazy_module("tensorflow")
 
 _ROWS: Final = 64
 _WIDE: Final = 4096
-_MANY: Final = 16
-"""Calls under way; more of them change little."""
 
 
 _KNOWN: dict[str, Overheads] = {}
@@ -34,8 +34,9 @@ def _measured(clock: Clock) -> Overheads:
     endless = one.repeat()
     base = cpu_each(endless, clock)
     call = cpu_each(endless.map(_same), clock) - base
-    parallel = cpu_each(endless.map(_same, num_parallel_calls=2), clock) - base
-    many = cpu_each(endless.map(_same, num_parallel_calls=_MANY), clock) - base
+    cores = os.cpu_count() or 1
+    parallel = cpu_each(endless.map(_same, num_parallel_calls=cores), clock) - base
+    many = cpu_each(endless.map(_same, num_parallel_calls=CALLS_A_CORE * cores), clock) - base
     read = cpu_each(_nested(endless, 2), clock) - cpu_each(_nested(endless, None), clock)
     switch = cpu_each(endless.prefetch(_ROWS), clock) - base
     row = cpu_each(endless.batch(_ROWS), clock) / _ROWS - base

@@ -19,14 +19,16 @@ from pipeline_opt.stages import Rebatch, Repeat, Shuffle, Stage, Take, Unbatch
 
 LONG_BATCH_S = 0.02
 """A batch that takes longer is one of too few in a turn for its buffers to be told apart from its work."""
-ROUNDS = 8
-"""How often everyone is to run an epoch in the time that there is.
+TURN_S = 0.7
+"""How long the pipeline given is to take for an epoch, if there is time for it.
 
 Rounds differ by 4 to 20 % whether turns take half a second or two, so that more of them tell more. And the end of an iterator on
 which AUTOTUNE works takes a second after a turn of a second or more, and next to nothing after shorter ones.
 """
-
-
+FILLED = 5
+"""A turn takes so many times as long as its first batch at the least."""
+ROUNDS = 8
+"""How often everyone is to run an epoch in the time that there is, if turns are shorter for that."""
 MOST_SHUFFLED = 0.1
 """The part of an epoch that a shuffle may hold where slices are compared."""
 
@@ -53,7 +55,8 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
         facts: What is known of it.
         seconds: The time for all.
     """
-    out, pace, compared = last_flow(given, facts), predict(given, facts).rows_per_s, tuple(plans)
+    out, predicted, compared = last_flow(given, facts), predict(given, facts), tuple(plans)
+    pace = predicted.rows_per_s
     counts, sizes = epoch_counts(given, facts), [size for plan in compared for size in _buffers(plan)]
     count = counts[0] if counts is not None and math.isfinite(counts[0]) else None
     holds = count is not None and any(size > MOST_SHUFFLED * count for size in sizes)
@@ -63,9 +66,13 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
     if any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
         return None
     each_s = sum(1 / max(predict(plan, facts).rows_per_s, 1e-12) for plan in compared)
-    kept = math.ceil(seconds / ROUNDS / each_s / max(out.rows_in_all, 1e-9))
+    turn_s, rows = max(TURN_S, FILLED * predicted.first_batch_s), max(out.rows_in_all, 1e-9)
+    fits = math.ceil(seconds / ROUNDS / each_s / rows)
+    if count is not None and count <= fits:
+        return Part()
+    kept = min(fits, math.ceil(turn_s * pace / rows))
     if count is not None:
-        return Part() if count <= kept else Part(kept, kept / count)
+        return Part(kept, kept / count)
     # A buffer that holds all that is left would be filled once and for all.
     return None if any(size > kept for size in sizes) else Part(kept, None)
 
