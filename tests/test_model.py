@@ -300,6 +300,11 @@ def test_the_first_row_of_a_chunk_waits_for_all_of_them() -> None:
     assert held_bytes(apart, FACTS) == 4 * 100.0 + 4 * 500.0
 
 
+def test_the_first_batch_waits_for_its_iterator() -> None:
+    waiting = dataclasses.replace(FACTS, start_s=0.5)
+    assert predict(plan(), waiting).first_batch_s == predict(plan(), FACTS).first_batch_s + 0.5
+
+
 def test_the_first_step_is_no_part_of_the_first_batch() -> None:
     facts = dataclasses.replace(FACTS, step_s=1000.0)
     assert predict(plan(Batch(batch_size=4), Prefetch(), OFF), facts).first_batch_s == pytest.approx(4.0)

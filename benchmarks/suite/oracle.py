@@ -12,7 +12,6 @@ from statistics import median
 from typing import Any, Final
 
 from suite.draining import OutOfMemory, Trial, run
-from suite.ours import Unavailable
 from suite.surroundings import environment
 from suite.workload import Knobs, Setting, Workload
 
@@ -22,6 +21,10 @@ FINALISTS: Final = 5
 FINAL_ROUNDS: Final = 3
 
 Run = Callable[[Setting], Trial]
+
+
+class Unavailable(Exception):
+    """A variant cannot be had; says why."""
 
 
 def search(

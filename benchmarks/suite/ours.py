@@ -11,10 +11,6 @@ import tensorflow as tf
 import pipeline_opt as po
 
 
-class Unavailable(Exception):
-    """A variant cannot be had; says why."""
-
-
 @dataclass(frozen=True)
 class Tuned:
     """A tuned pipeline.
@@ -33,15 +29,8 @@ class Tuned:
 
 
 def tuned(dataset: tf.data.Dataset, epochs: int, budget_s: float, memory_bytes: int | None) -> Tuned:
-    """Optimize a dataset.
-
-    Raises:
-        Unavailable: This version of the package does not optimize.
-    """
-    optimize = getattr(po, "optimize", None)
-    if optimize is None:
-        raise Unavailable(f"pipeline_opt {po.__version__} has no optimize")
+    """Optimize a dataset."""
     start = time.perf_counter()
-    best = optimize(dataset, epochs=epochs, budget_s=budget_s, memory_bytes=memory_bytes)
+    best = po.optimize(dataset, epochs=epochs, budget_s=budget_s, memory_bytes=memory_bytes)
     seconds = time.perf_counter() - start
     return Tuned(best.pipeline.build, seconds, str(best.explain()), unchanged=not best.changed)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from suite import oracle
 from suite.names import BASES, VARIANTS
-from suite.ours import Tuned, Unavailable, tuned
+from suite.oracle import Unavailable
+from suite.ours import Tuned, tuned
 from suite.workload import AUTOTUNE, NAIVE, WRITTEN, Setting, Workload, heuristic
 
 Build = Callable[[], tf.data.Dataset]
