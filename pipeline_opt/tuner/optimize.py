@@ -32,13 +32,14 @@ TRIED: Final = 3
 
 SEARCH_SHARE: Final = 0.2
 """The part of the budget that is spent on looking for plans at the most."""
-TRIAL_SHARE: Final = 0.45
-"""The part of the time left that trials take; of what is left then, the proof takes its share, and the changes the rest."""
-FINAL_SHARE: Final = 0.8
-"""The part of the time left then that a second contest takes, where the first left it open."""
+TRIAL_SHARE: Final = 0.35
+"""The part of the time left that the trials of all plans take."""
+FINAL_SHARE: Final = 0.9
+"""The part of the time left then that a second contest takes, of the most promising plan alone, where the first left it open."""
 PROOF_SHARE: Final = 0.5
+"""The part of the time left in the end that the proof takes."""
 WAY_SHARE: Final = 0.8
-"""The part of the time left in the end that the trials of single changes take."""
+"""The part of the time left after that that the trials of single changes take."""
 LEAST_SHARE: Final = 0.2
 """The part of the budget that trials have even where measuring took all of it; a proof has half of that."""
 LOOKS: Final = 2
