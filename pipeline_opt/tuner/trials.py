@@ -265,7 +265,10 @@ class _Running:
                 self._drop_slower(level)
 
     def _probe(self) -> None:
-        """Find out everyone's speed, its fill, and, as it was idle while the others were probed, what it buffers."""
+        """Find out everyone's speed, its fill, and, as it was idle while the others were probed, what it buffers.
+
+        Where epochs are whole the first one reads all of one, so that no round finds files that the system does not hold yet.
+        """
         share_s = self._seconds / 2 / len(self._runners)
         short_s = min(LONGEST_PROBE_S, PROBE_SHARE * self._seconds / 2 / len(self._runners))
         for number in range(1 if self._schedule.epochs > 1 or self._schedule.whole else 2):
@@ -273,7 +276,8 @@ class _Running:
                 if self._stopped or self._left_s <= 0:
                     return
                 self._on_progress(self._elapsed_s, f"{name}: how fast it is")
-                turn = self._runners[name].take_slice(0, 0, None, min(share_s, self._left_s), short_s)
+                enough_s = share_s if self._schedule.whole and not self._paces else short_s
+                turn = self._runners[name].take_slice(0, 0, None, min(share_s, self._left_s), enough_s)
                 self._candidates[name] = replace(self._candidates[name], probe=(*self._candidates[name].probe, turn))
                 self._judge(name, turn)
                 self._learn_from_probe(name, turn, number)
