@@ -27,8 +27,10 @@ which AUTOTUNE works takes a second after a turn of a second or more, and next t
 """
 FILLED = 5
 """A turn takes so many times as long as its first batch at the least."""
-ROUNDS = 8
-"""How often everyone is to run an epoch in the time that there is, if turns are shorter for that."""
+FEW_ROUNDS = 4
+"""How often everyone is to run an epoch in the time that there is, if turns have to be shorter for that."""
+WHOLE_ROUNDS = 12
+"""How often everyone has to be able to run a whole epoch in that time, or a part of it is taken for the sake of more rounds."""
 MOST_SHUFFLED = 0.1
 """The part of an epoch that a shuffle may hold where slices are compared."""
 
@@ -67,12 +69,10 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
         return None
     each_s = sum(1 / max(predict(plan, facts).rows_per_s, 1e-12) for plan in compared)
     turn_s, rows = max(TURN_S, FILLED * predicted.first_batch_s), max(out.rows_in_all, 1e-9)
-    fits = math.ceil(seconds / ROUNDS / each_s / rows)
-    if count is not None and count <= fits:
-        return Part()
-    kept = min(fits, math.ceil(turn_s * pace / rows))
+    fits = seconds / each_s / rows
+    kept = math.ceil(min(fits / FEW_ROUNDS, turn_s * pace / rows))
     if count is not None:
-        return Part(kept, kept / count)
+        return Part() if count <= max(kept, fits / WHOLE_ROUNDS) else Part(kept, kept / count)
     # A buffer that holds all that is left would be filled once and for all.
     return None if any(size > kept for size in sizes) else Part(kept, None)
 
