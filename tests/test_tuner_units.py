@@ -100,14 +100,15 @@ def test_a_short_epoch_is_not_cut() -> None:
 
 
 def test_a_shuffle_that_holds_much_of_an_epoch_holds_as_much_of_a_part_of_it() -> None:
-    plan = records(Interleave(), Map(function=PARSE), Shuffle(buffer_size=20_000), Batch(batch_size=2))
+    files = (Shuffle(buffer_size=500_000), Interleave())
+    plan = records(*files, Map(function=PARSE), Shuffle(buffer_size=20_000), Batch(batch_size=2))
     functions = {PARSE: FunctionFacts("pure", cpu_s=1e-3)}
     stages = {"tfrecords": StageFacts(elements=100_000, bytes_out=10.0, files=1)}
     part = part_to_compare(plan, [plan], Facts(cores=1, functions=functions, stages=stages), 8.0)
     assert part is not None
     assert part.elements == pytest.approx(2000, rel=0.1), "a quarter of 8 s, as to fill the shuffle takes long"
-    (buffer,) = [stage.buffer_size for stage in shortened(plan, part).stages if isinstance(stage, Shuffle)]
-    assert buffer == pytest.approx(part.elements / 5, abs=1)
+    of_files, buffer = [stage.buffer_size for stage in shortened(plan, part).stages if isinstance(stage, Shuffle)]
+    assert (of_files, buffer) == (500_000, pytest.approx(part.elements / 5, abs=1))
     # Of a longer epoch it holds little, and slices do.
     stages = {"tfrecords": StageFacts(elements=1_000_000, bytes_out=10.0, files=1)}
     assert part_to_compare(plan, [plan], Facts(cores=1, functions=functions, stages=stages), 8.0) is None

@@ -83,23 +83,26 @@ def _comes_in_bursts(plan: Plan) -> bool:
 
 
 def _buffers(plan: Plan) -> Iterator[int]:
-    """The buffers of all shuffles."""
+    """The buffers of all shuffles of elements; those of files hold none."""
     for part in plan.source.plans if isinstance(plan.source, Combination) else ():
         yield from _buffers(part)
-    yield from (stage.buffer_size for stage in plan.stages if isinstance(stage, Shuffle))
+    yield from (stage.buffer_size for stage in plan.stages[_opened(plan) :] if isinstance(stage, Shuffle))
+
+
+def _opened(plan: Plan) -> int:
+    """How many stages there are until elements of files are there."""
+    return plan.stages.index(plan.reader) + 1 if plan.reader is not None else 0
 
 
 def shortened(plan: Plan, part: Part) -> Plan:
     """The plan with only a part of its data, of which its shuffles hold as large a share as before."""
     if part.elements == math.inf:
         return plan
-    if isinstance(plan.source, Combination):
-        parts = tuple(shortened(one, part) for one in plan.source.plans)
-        plan = dataclasses.replace(plan, source=dataclasses.replace(plan.source, plans=parts))
-        return plan.with_stages([_smaller(stage, part) for stage in plan.stages])
-    at = plan.stages.index(plan.reader) + 1 if plan.reader is not None else 0
-    stages = [_smaller(stage, part) for stage in plan.stages]
-    return plan.with_stages((*stages[:at], Take(count=int(part.elements)), *stages[at:]))
+    at, source, first = _opened(plan), plan.source, [Take(count=int(part.elements))]
+    if isinstance(source, Combination):
+        source, first = dataclasses.replace(source, plans=tuple(shortened(one, part) for one in source.plans)), []
+    stages = (*plan.stages[:at], *first, *(_smaller(stage, part) for stage in plan.stages[at:]))
+    return dataclasses.replace(plan, source=source, stages=()).with_stages(stages)
 
 
 def _smaller(stage: Stage, part: Part) -> Stage:
