@@ -16,7 +16,7 @@ from test_model import plans as random_plans
 
 from pipeline_opt.errors import OrderError
 from pipeline_opt.functions import Function
-from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, StageFacts
+from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.rewrite import PRESERVES, Declined, Rewrite, Rule, keeps_draws, moved
 from pipeline_opt.optimizer.search import Search, search
 from pipeline_opt.order import check_order
@@ -57,6 +57,8 @@ FACTS = Facts(
     memory_bytes=1 << 30,
     functions={function(name): known(100.0, 1000.0) for name in "abc"},
     stages={name: StageFacts(1e-6, bytes_out=500.0, elements=1000) for name in ("tfrecords", "in0_tfrecords")},
+    # A call takes the same however many are under way.
+    overheads=Overheads(parallel_call=20e-6, many_calls=20e-6),
 )
 
 

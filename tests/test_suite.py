@@ -329,12 +329,6 @@ def test_an_interval_of_few_rounds_holds_the_truth_as_often_as_it_says() -> None
 # Variants, ours and the oracle
 
 
-def test_ours_is_absent_where_the_package_does_not_optimize(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(po, "optimize", raising=False)
-    with pytest.raises(ours.Unavailable, match="has no optimize"):
-        ours.tuned(None, 1, 60.0, None)
-
-
 def test_ours_is_built_anew_for_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -406,7 +400,7 @@ def test_the_oracle_leaves_out_a_finalist_that_takes_too_much_memory_later() -> 
 def test_an_oracle_holds_for_its_machine(tmp_path: Path, folder_of: Callable[[Workload], Path]) -> None:
     workload = replace(BY_NAME["csv_rows"], grid=settings(forms=("batched",), calls=(None, 2), cycle=(None,)))
     terms = Terms(epochs=1, scale=TINY)
-    with pytest.raises(ours.Unavailable, match="not computed for 1 epoch"):
+    with pytest.raises(oracle.Unavailable, match="not computed for 1 epoch"):
         oracle.stored(workload, terms.epochs, terms.scale, tmp_path)
     path = oracle.recompute(workload, str(folder_of(workload)), terms.epochs, terms.scale, tmp_path)
     told = json.loads(path.read_text())
@@ -415,7 +409,7 @@ def test_an_oracle_holds_for_its_machine(tmp_path: Path, folder_of: Callable[[Wo
     assert oracle.stored(workload, terms.epochs, terms.scale, tmp_path) in workload.grid
     told["environment"]["cpu"] = "abacus"
     path.write_text(json.dumps(told))
-    with pytest.raises(ours.Unavailable, match=r"another machine \(cpu abacus\)"):
+    with pytest.raises(oracle.Unavailable, match=r"another machine \(cpu abacus\)"):
         oracle.stored(workload, terms.epochs, terms.scale, tmp_path)
 
 
