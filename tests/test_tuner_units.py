@@ -99,6 +99,17 @@ def test_a_short_epoch_is_not_cut() -> None:
     assert shortened(plan, Part()) is plan
 
 
+def test_a_job_of_several_epochs_is_run_by_whole_ones() -> None:
+    plan = records(Interleave(), Map(function=PARSE), Batch(batch_size=2))
+    functions = {PARSE: FunctionFacts("pure", cpu_s=1e-5)}
+    facts = Facts(
+        functions=functions, stages={"tfrecords": StageFacts(elements=10**8, bytes_out=10.0, files=1)}, epochs=3
+    )
+    part = part_to_compare(plan, [plan], facts, 12.0)
+    assert part is not None
+    assert part.elements < 10**6
+
+
 def test_a_shuffle_that_holds_much_of_an_epoch_holds_as_much_of_a_part_of_it() -> None:
     files = (Shuffle(buffer_size=500_000), Interleave())
     plan = records(*files, Map(function=PARSE), Shuffle(buffer_size=20_000), Batch(batch_size=2))

@@ -22,7 +22,7 @@ from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
 from pipeline_opt.tuner.rows import counter
 from pipeline_opt.tuner.scratch import Scratch
-from pipeline_opt.tuner.shortened import Part, part_to_compare, shortened
+from pipeline_opt.tuner.shortened import MOST_EPOCHS, Part, part_to_compare, shortened
 from pipeline_opt.tuner.trials import Contest, contest
 from pipeline_opt.tuner.wishes import Wishes
 from pipeline_opt.tuner.writers import writes_outside
@@ -32,8 +32,6 @@ tf = lazy_module("tensorflow")
 
 FACTS_SHARE: Final = 0.4
 """The part of the budget that is spent on looking for forms of functions, but for the last one."""
-MOST_EPOCHS: Final = 2
-"""Epochs of a turn; the second stands for those after it."""
 MOST_SLICES: Final = 12
 MOST_WHOLE: Final = 24
 """Rounds of a contest at the most, of slices and of whole epochs of a part of the data, which can be shorter."""

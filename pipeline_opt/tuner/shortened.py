@@ -31,6 +31,8 @@ FEW_ROUNDS = 4
 """How often everyone is to run an epoch in the time that there is, if turns have to be shorter for that."""
 WHOLE_ROUNDS = 12
 """How often everyone has to be able to run a whole epoch in that time, or a part of it is taken for the sake of more rounds."""
+MOST_EPOCHS = 2
+"""Epochs of a turn; the second stands for those after it."""
 MOST_SHUFFLED = 0.1
 """The part of an epoch that a shuffle may hold where slices are compared."""
 
@@ -51,6 +53,8 @@ class Part:
 def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: float) -> Part | None:
     """The part of the data of which whole epochs are to be run; None where they are not.
 
+    Of a job of several epochs they are run in any case, as a cache pays only in later ones.
+
     Args:
         given: The pipeline that was given.
         plans: All that are compared.
@@ -63,13 +67,13 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
     count = counts[0] if counts is not None and math.isfinite(counts[0]) else None
     holds = count is not None and any(size > MOST_SHUFFLED * count for size in sizes)
     long = pace > 0 and out.rows / pace >= LONG_BATCH_S
-    if pace <= 0 or not (long or holds or any(map(_comes_in_bursts, compared))):
+    if pace <= 0 or not (facts.epochs > 1 or long or holds or any(map(_comes_in_bursts, compared))):
         return None
     if any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
         return None
     each_s = sum(1 / max(predict(plan, facts).rows_per_s, 1e-12) for plan in compared)
     turn_s, rows = max(TURN_S, FILLED * predicted.first_batch_s), max(out.rows_in_all, 1e-9)
-    fits = seconds / each_s / rows
+    fits = seconds / each_s / rows / min(facts.epochs, MOST_EPOCHS)
     kept = math.ceil(min(fits / FEW_ROUNDS, turn_s * pace / rows))
     if count is not None:
         return Part() if count <= max(kept, fits / WHOLE_ROUNDS) else Part(kept, kept / count)
