@@ -44,7 +44,7 @@ import pipeline_opt as po
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.machine import machine
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import epoch_counts, last_flow
+from pipeline_opt.optimizer.flow import epoch_rows
 from pipeline_opt.optimizer.search import Found, of_each_kind, search
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.scratch import Scratch
@@ -86,10 +86,10 @@ def predicted_rate(found: Found, facts: Facts, rows: float, epochs: int) -> floa
 
     The model may count others: where batches are of a size that it does not know, each is a row to it.
     """
-    counts = epoch_counts(found.plan, facts)
-    counted = rows if counts is None else counts[-1] * last_flow(found.plan, facts).rows
-    # `seconds` is for a row in all epochs together.
-    return epochs * rows / (epochs * found.prediction.first_batch_s + counted * found.prediction.seconds)
+    counted = epoch_rows(found.plan, facts) or rows
+    first, start = found.prediction.first_batch_s, facts.start_s
+    # `seconds` is for a row in all epochs together; only the first iterator takes long to make.
+    return epochs * rows / (start + epochs * (first - start) + counted * found.prediction.seconds)
 
 
 def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: int = 0) -> Iterator[Pair | str]:
@@ -101,18 +101,19 @@ def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: in
         bench = Bench(given, wishes, machine(), SystemClock(), lambda *_: None, scratch)
         facts = bench.facts()
         plans = spread(search(bench.start, facts).found, count)
-        run(lambda: scratch.build(plans[0].plan), 1)
         trials: dict[int, list[Trial]] = {number: [] for number in range(len(plans))}
         draw = random.Random(seed)
-        for _ in range(rounds):
-            for number in draw.sample(list(trials), len(trials)):
+        warming = [[0]]
+        for turn in [*warming, *(draw.sample(range(len(plans)), len(plans)) for _ in range(rounds))]:
+            for number in filter(trials.__contains__, turn):
                 _give_back()
                 try:
                     trials[number].append(run(lambda n=number: scratch.build(plans[n].plan), workload.epochs))
                 except Exception as error:  # noqa: BLE001 - what breaks is told, and the others are measured
                     del trials[number]
                     yield f"{workload.name}, {_told(plans[number])}: {type(error).__name__}: {error}"
-        yield from (_pair(workload, plans[number], facts, done) for number, done in trials.items())
+        for number, done in trials.items():
+            yield _pair(workload, plans[number], facts, done[len(warming) if number == 0 else 0 :])
 
 
 def _pair(workload: Workload, found: Found, facts: Facts, trials: list[Trial]) -> Pair:

@@ -290,15 +290,37 @@ def test_what_plans_inside_a_source_hold_counts() -> None:
     assert held_bytes(Plan(Zip(plans=(cached, cached))), FACTS) == held
 
 
-def test_a_merge_takes_of_each_part_what_there_is_and_one_without_an_end_tells_which() -> None:
-    selector = Plan(Tensors(value=[0]), (Repeat(), Batch(batch_size=2)))
-    merged = Merge(plans=(selector, *PARTS), transformation=KEEP)
-    sizes = {
-        "in1_tfrecords": StageFacts(elements=30, bytes_out=4.0),
-        "in2_tfrecords": StageFacts(elements=10, bytes_out=8.0),
-    }
-    known = dataclasses.replace(FACTS, stages={"in0_tensors": StageFacts(elements=1), **sizes})
-    assert shares(merged, known) == [1.0, 0.75, 0.25]
-    assert source_flow(Plan(merged), known).rows == 1.0
-    unknown = dataclasses.replace(FACTS, stages={})
-    assert shares(merged, unknown) == pytest.approx([1 / 3] * 3)
+class Sample_:
+    """Stands for the op that was read from a dataset."""
+
+    __name__ = "sample"
+
+    def __call__(self, *datasets: object) -> object:
+        return datasets[0]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((30, 10), [1.0, 0.75, 0.25]), ((30, None), [1.0, 0.5, 0.5])],
+    ids=["sizes are known", "one is not"],
+)
+def test_what_is_read_of_a_sample_takes_of_each_part_what_there_is(
+    sizes: tuple[int | None, int | None], expected: list[float]
+) -> None:
+    selector = Plan(Tensors(value=[0]), (Batch(batch_size=2),))
+    known = dataclasses.replace(
+        FACTS,
+        stages={
+            "in0_tensors": StageFacts(elements=1000, bytes_out=16.0),
+            "in1_tfrecords": StageFacts(elements=sizes[0], bytes_out=4.0),
+            "in2_tfrecords": StageFacts(elements=sizes[1], bytes_out=8.0),
+        },
+    )
+    merged = Merge(plans=(selector, *PARTS), transformation=Function(None, (), Sample_()))
+    assert shares(merged, known) == expected
+    flow = source_flow(Plan(merged), known)
+    assert flow.rows == 1.0
+    first, second = (given.bytes for given in (last_flow(part, within(known, n)) for n, part in enumerate(PARTS, 1)))
+    assert flow.bytes == pytest.approx(expected[1] * first + expected[2] * second)
+    # Of a user's own function it is not known what it does.
+    assert shares(Merge(plans=PARTS, transformation=KEEP), known) == pytest.approx([0.5, 0.5])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pipeline_opt.functions import Function
 from pipeline_opt.names import inner_prefix
@@ -57,6 +58,9 @@ class Flow:
         return self.elements * self.rows
 
 
+SAMPLES: Final = "sample"
+"""What an op that takes elements from several datasets is called where it was read from a dataset."""
+
 Steps = Sequence[tuple[Stage, Flow, Flow]]
 """Stages, each with what it takes and what it gives."""
 
@@ -76,9 +80,9 @@ def source_flow(plan: Plan, facts: Facts) -> Flow:
     source, known = plan.source, facts.stage(plan.source.kind)
     if isinstance(source, Combination):
         ends = [last_flow(part, within(facts, number)) for number, part in enumerate(source.plans)]
-        rows = max(end.rows for end, tells in zip(ends, _tells_which(source, facts), strict=True) if not tells)
-        bytes_ = sum(share * end.bytes for share, end in zip(shares(source, facts), ends, strict=True))
-        return Flow(1.0, rows, bytes_ / rows)
+        told = list(zip(shares(source, facts), ends, strict=True))[_tellers(source) :]
+        rows = max(end.rows for _, end in told)
+        return Flow(1.0, rows, sum(share * end.bytes for share, end in told) / rows)
     if known is None:
         return Flow(1.0, 1.0, 0.0)
     rows = max(known.rows, 1.0)
@@ -93,24 +97,24 @@ def shares(source: Combination, facts: Facts) -> Sequence[float]:
         case Sample(weights=weights) if weights is not None:
             return [weight / sum(weights) for weight in weights]
         case Concatenate() | Merge():
-            counts, tells = _part_counts(source, facts), _tells_which(source, facts)
-            known = sum(count or 0.0 for count, one in zip(counts, tells, strict=True) if not one)
-            if known > 0 and all(one or count is not None for count, one in zip(counts, tells, strict=True)):
-                return [1.0 if one else (count or 0.0) / known for count, one in zip(counts, tells, strict=True)]
+            return [1.0] * _tellers(source) + _by_size(source.plans, facts, _tellers(source))
     return [1.0 / len(source.plans)] * len(source.plans)
 
 
-def _part_counts(source: Combination, facts: Facts) -> Sequence[float | None]:
-    """The elements of an epoch of each plan; None where they are not known, or there is no end."""
-    counts = (epoch_elements(part, within(facts, number)) for number, part in enumerate(source.plans))
-    return [None if count == math.inf else count for count in counts]
+def _tellers(source: Combination) -> int:
+    """How many plans come first that only tell from which of the others an element is taken, as a dataset's own graph has it."""
+    if not isinstance(source, Merge) or source.transformation.ref or len(source.plans) < 2:
+        return 0
+    return int(getattr(source.transformation.call, "__name__", "") == SAMPLES)
 
 
-def _tells_which(source: Combination, facts: Facts) -> Sequence[bool]:
-    """Of each plan whether it is taken to tell from which of the others an element comes: without an end, in a merge."""
-    counts = _part_counts(source, facts)
-    merges = isinstance(source, Merge) and any(count is not None for count in counts)
-    return [merges and count is None for count in counts]
+def _by_size(plans: Sequence[Plan], facts: Facts, first: int) -> list[float]:
+    """Shares by the elements of an epoch of each plan, from some place on; even ones where these are not known."""
+    ends = [epoch_elements(plan, within(facts, number)) for number, plan in enumerate(plans) if number >= first]
+    known = [end for end in ends if end is not None and math.isfinite(end)]
+    if len(known) == len(ends) and sum(known) > 0:
+        return [end / sum(known) for end in known]
+    return [1.0 / len(ends)] * len(ends)
 
 
 def last_flow(plan: Plan, facts: Facts) -> Flow:

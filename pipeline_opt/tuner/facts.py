@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -88,7 +89,7 @@ def gather_facts(
         forms_s: Seconds, from the first stage on, after which no further form of a function is looked for.
         on_progress: Told the stage that is looked at.
     """
-    cost = overheads(clock)
+    cost = overheads(clock, math.ceil(machine.cores))
     gatherer = _Gatherer(plan, clock, cost, clock.now() + forms_s, on_progress)
     gatherer.run()
     known = (machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
@@ -128,7 +129,11 @@ class _Gatherer:
 
     def start_s(self) -> float:
         """Seconds to make the first iterator of the whole pipeline: TensorFlow optimises it and its functions then."""
-        return started(self._steps[-1].after, self._clock)
+        try:
+            return started(self._steps[-1].after, self._clock)
+        except tf.errors.OpError:
+            # As of a stage that fails, nothing is known of it.
+            return 0.0
 
     def _source(self, step: Built, source: Source) -> Samples:
         if isinstance(source, FileSource):

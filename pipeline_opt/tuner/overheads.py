@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 from pipeline_opt.clock import Clock
@@ -17,24 +16,28 @@ _ROWS: Final = 64
 _WIDE: Final = 4096
 
 
-_KNOWN: dict[str, Overheads] = {}
+_KNOWN: dict[int, Overheads] = {}
 
 
-def overheads(clock: Clock) -> Overheads:
-    """Measure it, once in a process: about a second."""
-    if "overheads" not in _KNOWN:
-        _KNOWN["overheads"] = _measured(clock)
-    return _KNOWN["overheads"]
+def overheads(clock: Clock, cores: int) -> Overheads:
+    """Measure it, once in a process for a number of cores: about a second.
+
+    Args:
+        clock: Measures.
+        cores: Those that a pipeline may use: as many calls AUTOTUNE has under way.
+    """
+    if cores not in _KNOWN:
+        _KNOWN[cores] = _measured(clock, cores)
+    return _KNOWN[cores]
 
 
-def _measured(clock: Clock) -> Overheads:
+def _measured(clock: Clock, cores: int) -> Overheads:
     one = tf.data.Dataset.range(_ROWS).cache()
     for _ in one:
         pass
     endless = one.repeat()
     base = cpu_each(endless, clock)
     call = cpu_each(endless.map(_same), clock) - base
-    cores = os.cpu_count() or 1
     parallel = cpu_each(endless.map(_same, num_parallel_calls=cores), clock) - base
     many = cpu_each(endless.map(_same, num_parallel_calls=CALLS_A_CORE * cores), clock) - base
     read = cpu_each(_nested(endless, 2), clock) - cpu_each(_nested(endless, None), clock)

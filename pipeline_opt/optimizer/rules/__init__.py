@@ -46,9 +46,9 @@ RULES: Final[tuple[Rule, ...]] = (
     cache.RULE,
     batch_in_files.RULE,
     threads.RULE,
-    more_calls.RULE,
     any_order.RULE,
     prefetch.RULE,
+    more_calls.RULE,
     lone_ops.RULE,
     freeze.RULE,
 )

@@ -16,7 +16,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
         if not isinstance(stage, Map) or stage.num_parallel_calls is not None:
             continue
-        reason = _refusal(stage, facts)
+        reason = refusal(stage, facts)
         if reason:
             yield Declined(stage.name, reason)
             continue
@@ -25,7 +25,8 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         yield Rewrite(with_stages(plan, at, 1, (together,)), stage.name, what)
 
 
-def _refusal(stage: Map, facts: Facts) -> str:
+def refusal(stage: Map, facts: Facts) -> str:
+    """Why a map may not have several calls at a time; nothing if it may."""
     known = form_of(stage, facts)
     if known.python:
         return "it runs Python, which one thread does at a time whatever the parallelism"
