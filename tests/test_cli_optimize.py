@@ -86,6 +86,7 @@ def test_lanes_that_fail_leave_the_tuning_as_it_is(shell: Shell, monkeypatch: py
         (("--budget", "-1"), "--budget=-1.0 is out of range; valid: seconds above 0"),
         (("--budget", "nan"), "--budget=nan is out of range; valid: seconds above 0"),
         (("--budget", "soon"), "'--budget': 'soon' is not valid; valid: seconds, also as 60s or 2min"),
+        (("--budget", "5smin"), "'--budget': '5smin' is not valid; valid: seconds, also as 60s or 2min"),
         (("--epochs", "0"), "--epochs=0 is out of range; valid: a whole number from 1"),
         (("--memory", "-5"), "--memory='-5' is not valid; valid: a number of bytes, also as 4GiB or 500MB"),
         (("--memory", "0"), "--memory=0 is out of range; valid: bytes from 1, or None\n"),

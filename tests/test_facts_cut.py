@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from fake_clock import FakeClock
 
 import pipeline_opt as po
 from pipeline_opt.build.steps import build_steps
@@ -149,3 +150,22 @@ def test_a_batch_that_is_taken_apart_again_is_left_out_where_it_changes_no_row(f
     facts = gather_facts(plan, machine(), SystemClock(), 0.0, lambda name: None)
     assert facts.stages["unbatch"].dense == dense
     assert [type(one) for one in redundant.RULE.find(plan, facts)] == [Rewrite if dense else Declined]
+
+
+def test_to_make_an_iterator_is_measured_without_its_end() -> None:
+    clock = FakeClock()
+
+    class Slow:
+        def __iter__(self) -> Slow:
+            clock.sleep(2.0)
+            return Slow()
+
+        def __next__(self) -> None:
+            raise AssertionError("nothing is taken")
+
+        def __del__(self) -> None:
+            clock.sleep(50.0)
+
+    assert samples.started(Slow(), clock) == 2.0
+    _, facts = measured(tf.data.Dataset.range(40).map(lambda number: number + 1).batch(4))
+    assert facts.start_s > 0

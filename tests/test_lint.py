@@ -33,14 +33,14 @@ def wrong() -> Any:
 
 
 def contests(patch: pytest.MonkeyPatch, seconds: Callable[[str], float | None], out: Dropped | None = None) -> None:
-    """What trials come to: every round the same seconds for a name; None for what was not tried."""
+    """What trials come to: every round the same seconds for a name; None for what was not tried. All but `given` may be out."""
 
     def contest(datasets: Mapping[str, Any], **_: Any) -> Contest:
         made = []
         for name in datasets:
             each = seconds(name)
             turns = () if each is None else tuple(Turn(number, (Stretch(100, each),)) for number in range(4))
-            made.append(Candidate(name, (), turns, None if turns else out))
+            made.append(Candidate(name, (), turns, None if name == "given" else out))
         return Contest(tuple(made), 1.0, 4, 0)
 
     patch.setattr(bench, "contest", contest)
@@ -93,6 +93,14 @@ def test_why_something_was_not_measured_is_told(monkeypatch: pytest.MonkeyPatch)
     slow = [f for f in found(of_two()).findings if f.predicted is not None]
     assert slow
     assert all("not measured: it grew by 9 GB" in str(f) for f in slow)
+    assert [f.summary()["unmeasured"] for f in slow] == ["it grew by 9 GB"] * len(slow)
+
+
+def test_what_took_too_much_memory_is_not_praised_for_the_rounds_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    contests(monkeypatch, lambda name: 4.0 if name == "given" else 1.0, Dropped("memory", "it grew by 9 GB"))
+    slow = [f for f in found(of_two()).findings if f.predicted is not None]
+    assert slow
+    assert all(f.measured is None and "not measured: it grew by 9 GB" in str(f) for f in slow)
 
 
 def test_python_and_costly_maps_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:

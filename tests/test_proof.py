@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline_opt.clock import SystemClock
 from pipeline_opt.tuner.differences import Bound, Errors
 from pipeline_opt.tuner.matching import Rows, unmatched
 from pipeline_opt.tuner.proof import Equality, compare
@@ -372,6 +373,36 @@ def test_a_sample_in_order_is_stated(data: Any) -> None:
     found = compare(data.repeat(), data.repeat(), max_elements=100)
     assert found == Equality(True, 100, False, True, notes=("a sample, as max_elements allowed no more",))
     assert str(found).startswith("the same, the first 100 elements, in order; a sample")
+
+
+class Counted(SystemClock):
+    """A clock that a dataset moves on, from whatever thread."""
+
+    seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(2.8, False), (40.0, True)])
+def test_a_late_difference_tells_nothing_unless_the_original_was_seen_to_keep_its_order(
+    tf: Any, seconds: float, known: bool
+) -> None:
+    clock = Counted()
+
+    def numbers(other: int) -> Any:
+        def made() -> Iterator[int]:
+            for number in range(500):
+                clock.seconds += 0.005
+                yield other if number == 120 else number
+
+        return tf.data.Dataset.from_generator(made, output_signature=tf.TensorSpec([], tf.int64))
+
+    found = compare(numbers(120), numbers(-1), max_seconds=seconds, clock=clock)
+    assert (found.same, found.known) == (False, known)
+    assert ("whether the original has an order was not found out" in str(found)) is not known
+    assert "-1" in str(found)
+    assert "another order each time" not in str(found)
 
 
 def test_a_sample_without_order_shows_nothing(data: Any) -> None:

@@ -117,6 +117,19 @@ def test_it_goes_on_until_nothing_gets_better() -> None:
     assert found.found[0].steps[0].after == found.found[0].prediction
 
 
+def test_maps_of_whole_batches_have_no_more_calls_than_they_need() -> None:
+    batched = known(40.0, 1000.0, batched=FormFacts(cpu_s=20e-6, bytes_out=1000.0))
+    facts = dataclasses.replace(FACTS, functions={function("a"): batched}, overheads=Overheads())
+    best = search(plan(mapped("a"), Batch(batch_size=64)), facts).found[0]
+    assert best.plan.stage("a").forms == ("batched",)
+    assert best.plan.stage("a").num_parallel_calls in (-1, 2)
+    # Where there is no such form, they have more.
+    alone = dataclasses.replace(facts, functions={function("a"): known(40.0, 1000.0)})
+    best = search(plan(mapped("a"), Batch(batch_size=64)), alone).found[0]
+    assert best.plan.stage("a").num_parallel_calls == 16
+    assert "more_calls" in [step.rule for step in best.steps]
+
+
 def test_it_gets_past_a_step_that_does_not_help_by_itself() -> None:
     batched = known(100.0, 1000.0, batched=FormFacts(cpu_s=1e-6, bytes_out=1000.0))
     facts = dataclasses.replace(FACTS, functions={function("a"): batched})

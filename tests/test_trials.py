@@ -51,7 +51,7 @@ def test_whole_epochs_are_timed_from_iter_to_the_last_batch_with_fill_and_teardo
     clock = FakeClock(50.0)
     done = runner(lambda: FakeDataset(clock, [4, 4, 2], 2.0, fill=3.0, teardown=7.0), clock).take_epochs(1, 2, 20, 1e9)
     epoch = Stretch(10, 9.0, first_s=5.0, first_examples=4, ended=True)
-    assert done == Turn(1, (epoch, epoch), 20, teardown_s=14.0)
+    assert done == Turn(1, (epoch, epoch), 20, teardown_s=14.0, epochs=2)
     assert (done.examples, done.seconds, done.first_batch_s) == (20, 18.0, 5.0)
 
 
@@ -231,13 +231,14 @@ def test_a_turn_that_was_cut_off_counts_only_against_it() -> None:
 
 def test_what_was_cut_off_in_a_job_of_more_epochs_is_held_to_what_it_may_have_been() -> None:
     """Two epochs stand for a hundred; the other one was cut off, and what it has cached is not known, or known in part."""
-    two = Turn(1, (Stretch(100, 2.0, ended=True), Stretch(100, 2.0, ended=True)), goal=200)
-    in_first = Turn(1, (Stretch(90, 6.0),), goal=200, cut="time")
-    in_second = Turn(1, (Stretch(100, 5.0, ended=True), Stretch(50, 4.0)), goal=200, cut="time")
+    two = Turn(1, (Stretch(100, 2.0, ended=True), Stretch(100, 2.0, ended=True)), goal=200, epochs=2)
+    in_first = Turn(1, (Stretch(90, 6.0),), goal=200, cut="time", epochs=2)
+    in_second = Turn(1, (Stretch(100, 5.0, ended=True), Stretch(50, 4.0)), goal=200, cut="time", epochs=2)
     # Of the first nothing follows; the second takes 4 s at the least for each of 99 epochs.
     assert log_ratios([two], [in_first], job_epochs=100) == []
     assert log_ratios([two], [in_second], job_epochs=100) == pytest.approx([math.log((5 + 99 * 4) / 200)])
-    assert log_ratios([two], [in_first]) == pytest.approx([math.log(50 / (200 / 6))])
+    # Of a job of two, 200 examples in 6 s at the least are slower than the other one.
+    assert log_ratios([two], [in_first], job_epochs=2) == pytest.approx([math.log(50 / (200 / 6))])
 
 
 # --- the plan of rounds

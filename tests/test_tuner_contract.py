@@ -30,6 +30,7 @@ from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.optimize import Tuning, tune
 from pipeline_opt.tuner.proof import Equality
 from pipeline_opt.tuner.scratch import Scratch
+from pipeline_opt.tuner.shortened import Part
 from pipeline_opt.tuner.trials import Candidate, Contest
 from pipeline_opt.tuner.turns import Stretch, Turn
 from pipeline_opt.tuner.wishes import Wishes
@@ -327,6 +328,28 @@ def test_it_stays_where_the_shorter_plan_was_not_shown_to_be_the_same(monkeypatc
     found = tuned(dataset())
     assert [step.rule for step in found.steps] == ["rule 1", "rule 2"]
     assert found.left_out is None
+
+
+def test_it_stays_where_the_shorter_plan_is_not_faster_than_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    two_steps(monkeypatch, (0.9, 0.8))
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 1", "rule 2"]
+    assert found.left_out is None
+
+
+def test_both_contests_are_of_the_same_part_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = [6.0, 11.0, 6.0, 11.0, 7.0]
+    done = Told(monkeypatch, times(SLOW, SLOW, SLOW, wild), times(SLOW * 3, SLOW * 3, SLOW * 3, QUICKEST * 3))
+    asked: list[int] = []
+
+    def part(given: Plan, plans: Any, *_: Any) -> Part:
+        asked.append(len(tuple(plans)))
+        return Part(8, 0.2)
+
+    monkeypatch.setattr(bench, "part_to_compare", part)
+    tuned(dataset())
+    assert asked == [4]
+    assert [(one["whole"], one["max_rounds"]) for one in done.settings] == [(True, bench.MOST_WHOLE)] * 2
 
 
 def test_changes_that_each_bring_something_stay(monkeypatch: pytest.MonkeyPatch) -> None:

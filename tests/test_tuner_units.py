@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -13,9 +15,9 @@ from pipeline_opt.build.steps import build_steps
 from pipeline_opt.build.traced import traced
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
-from pipeline_opt.plan import Plan, Zip
-from pipeline_opt.sources import Tensors, TextLines, TFRecords
-from pipeline_opt.stages import Batch, Interleave, Map, Repeat, Shuffle, Stage, Take, Unbatch
+from pipeline_opt.plan import Concatenate, Plan, Zip
+from pipeline_opt.sources import Source, Tensors, TextLines, TFRecords
+from pipeline_opt.stages import Batch, Interleave, Map, Repeat, Shuffle, Skip, Stage, Take, Unbatch
 from pipeline_opt.storage import resolve
 from pipeline_opt.text.sides import side_by_side
 from pipeline_opt.tuner.equal import reproducible
@@ -32,8 +34,8 @@ def records(*stages: Any) -> Plan:
     return Plan(TFRecords(paths=("a",)), stages)
 
 
-def numbers(*stages: Any) -> Plan:
-    return Plan(Tensors(value=[1, 2, 3, 4]), stages)
+def numbers(*stages: Any, many: int = 4) -> Plan:
+    return Plan(Tensors(value=np.arange(1, many + 1, dtype=np.int32)), stages)
 
 
 def test_two_plans_stand_side_by_side_and_what_differs_is_marked() -> None:
@@ -80,11 +82,11 @@ def test_whole_epochs_are_run_of_a_part_of_the_data(cpu_s: float, stages: tuple[
     part = part_to_compare(plan, [plan, other, plan], facts, 12.0)
     assert (part is not None) is cut
     if part is not None:
-        kinds = [stage.kind for stage in shortened(plan, part).stages]
+        kinds = [stage.kind for stage in shortened(plan, part, facts).stages]
         assert kinds == ["interleave", "take", "map", "batch"]
     if part is not None and not stages:
-        # 2 cores, 50 ms an element: 40 elements in the second that an epoch of one of three is to take in four rounds.
-        assert 35 <= part.elements <= 45
+        # 2 cores, 50 ms an element: 40 in the second that an epoch of one of three may take in four rounds; but four batches.
+        assert part.elements == 4 * 32
         # With more time, no more than five times as long as a first batch, of 0.8 s, takes.
         longer = part_to_compare(plan, [plan, other, plan], facts, 120.0)
         assert longer is not None
@@ -96,7 +98,7 @@ def test_a_short_epoch_is_not_cut() -> None:
     functions = {PARSE: FunctionFacts("pure", cpu_s=0.05)}
     facts = Facts(cores=2, functions=functions, stages={"tfrecords": StageFacts(elements=30, bytes_out=10.0, files=1)})
     assert part_to_compare(plan, [plan], facts, 12.0) == Part()
-    assert shortened(plan, Part()) is plan
+    assert shortened(plan, Part(), facts) is plan
 
 
 def test_a_job_of_several_epochs_is_run_by_whole_ones() -> None:
@@ -115,10 +117,13 @@ def test_a_shuffle_that_holds_much_of_an_epoch_holds_as_much_of_a_part_of_it() -
     plan = records(*files, Map(function=PARSE), Shuffle(buffer_size=20_000), Batch(batch_size=2))
     functions = {PARSE: FunctionFacts("pure", cpu_s=1e-3)}
     stages = {"tfrecords": StageFacts(elements=100_000, bytes_out=10.0, files=1)}
-    part = part_to_compare(plan, [plan], Facts(cores=1, functions=functions, stages=stages), 8.0)
+    facts = Facts(cores=1, functions=functions, stages=stages)
+    part = part_to_compare(plan, [plan], facts, 8.0)
     assert part is not None
     assert part.elements == pytest.approx(2000, rel=0.1), "a quarter of 8 s, as to fill the shuffle takes long"
-    of_files, buffer = [stage.buffer_size for stage in shortened(plan, part).stages if isinstance(stage, Shuffle)]
+    of_files, buffer = [
+        stage.buffer_size for stage in shortened(plan, part, facts).stages if isinstance(stage, Shuffle)
+    ]
     assert (of_files, buffer) == (500_000, pytest.approx(part.elements / 5, abs=1))
     # Of a longer epoch it holds little, and slices do.
     stages = {"tfrecords": StageFacts(elements=1_000_000, bytes_out=10.0, files=1)}
@@ -129,8 +134,62 @@ def test_a_shuffle_that_holds_much_of_an_epoch_holds_as_much_of_a_part_of_it() -
     assert part_to_compare(plan, [plan, late], Facts(cores=1, functions=functions, stages=stages), 8.0) is None
 
 
+def batches(*stages: Any, source: Any = None) -> Any:
+    return Plan(source or Tensors(value=np.arange(100_000)), (*stages, Map(function=PARSE), Batch(batch_size=32)))
+
+
+ENDS = {
+    "skip": batches(Skip(count=90_000)),
+    "take": batches(Take(count=50_000)),
+    "repeat": batches(Repeat(count=20)),
+    "shuffle of batches": batches(Batch(batch_size=4), Shuffle(buffer_size=10_000), Unbatch()),
+    "large batches": batches().append(Unbatch()).append(Batch(batch_size=4096, drop_remainder=True)),
+    "one after another": batches(source=Concatenate(plans=(numbers(many=1000), numbers(many=99_000)))),
+    "pairs": batches(source=Zip(plans=(numbers(many=100_000), numbers(many=200_000)))),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_part_of_the_data_is_as_long_as_was_reckoned_and_never_empty(name: str) -> None:
+    plan, call = ENDS[name], Function.of(lambda *parts: parts[0])
+    steps = build_steps(with_function(plan, call), resolve, on_host=True)
+    sizes = {step.name: int(step.after.cardinality()) for step in steps if isinstance(step.item, Source)}
+    stages = {step: StageFacts(elements=count, bytes_out=8.0) for step, count in sizes.items() if count > 0}
+    facts = Facts(cores=1, functions={PARSE: FunctionFacts("pure", cpu_s=1e-3)}, stages=stages, epochs=2)
+    part = part_to_compare(plan, [plan], facts, 40.0)
+    assert part is not None
+    assert part.share is not None
+    assert part.share < 1
+    cut = build_steps(with_function(shortened(plan, part, facts), call), resolve, on_host=True)[-1].after
+    rows = sum(int(batch.shape[0]) for batch in cut)
+    # 0.7 s of 1 ms each; or four batches, where they are large.
+    least = 4 * 4096 if name == "large batches" else 700
+    assert 0.9 * least <= rows <= 1.15 * least + 32
+
+
+def with_function(plan: Plan, function: Function) -> Plan:
+    """The plan with something that can be called in its map."""
+    stages = (dataclasses.replace(s, function=function) if isinstance(s, Map) else s for s in plan.stages)
+    return plan.with_stages(list(stages))
+
+
+def test_where_nobody_knows_how_long_an_epoch_is() -> None:
+    functions = {PARSE: FunctionFacts("pure", cpu_s=1e-3)}
+    once = Facts(cores=1, functions=functions, stages={"tfrecords": StageFacts(bytes_out=10.0, files=1)})
+    twice = dataclasses.replace(once, epochs=2)
+    plan = records(Interleave(), Shuffle(buffer_size=10_000), Map(function=PARSE), Unbatch())
+    assert part_to_compare(plan, [plan], once, 40.0) is None
+    part = part_to_compare(plan, [plan], twice, 40.0)
+    assert part is not None
+    assert part.share is None
+    # A buffer of more than is left would be filled once and for all.
+    (shuffle,) = (stage for stage in shortened(plan, part, twice).stages if isinstance(stage, Shuffle))
+    assert shuffle.buffer_size == pytest.approx(part.elements / 10, abs=1)
+    assert part_to_compare(records(Interleave(), Skip(count=5), Map(function=PARSE)), [plan], twice, 40.0) is None
+
+
 def test_every_source_of_a_combination_is_cut() -> None:
-    plan = shortened(Plan(Zip(plans=(numbers(), numbers()))), Part(2, None))
+    plan = shortened(Plan(Zip(plans=(numbers(), numbers()))), Part(2, None), Facts())
     assert isinstance(plan.source, Zip)
     assert all(isinstance(part.stages[0], Take) for part in plan.source.plans)
 

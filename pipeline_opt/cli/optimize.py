@@ -71,9 +71,9 @@ def _seconds(text: str | float) -> float:
     Raises:
         typer.BadParameter: It says something else.
     """
-    number, unit = str(text).removesuffix("min"), 60 if str(text).endswith("min") else 1
+    minutes = str(text).endswith("min")
     try:
-        return float(number.removesuffix("s")) * unit
+        return 60 * float(str(text).removesuffix("min")) if minutes else float(str(text).removesuffix("s"))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is not valid; valid: seconds, also as 60s or 2min") from error
 

@@ -179,11 +179,7 @@ def _predicted_rows(tuning: Tuning) -> list[FigureRow]:
             if later
             else []
         ),
-        *(
-            [_without_times(row("accelerator utilization (AU)", lambda each: 100 * each.utilization, units.percent))]
-            if tuning.facts.step_s
-            else []
-        ),
+        *([_without_times(row(*PREDICTED_AU, units.percent))] if tuning.facts.step_s else []),
         row("first batch after", lambda each: each.first_batch_s, units.seconds),
         row("memory at the most", lambda each: each.peak_bytes, units.size),
         FigureRow("limited by", "predicted", limits[0], limits[1], units.ABSENT),

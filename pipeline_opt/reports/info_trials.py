@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pipeline_opt.reports import units
-from pipeline_opt.tuner.bootstrap import LEVEL, Interval
+from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN
-from pipeline_opt.tuner.optimize import Tuning
+from pipeline_opt.tuner.optimize import STRICT, Tuning
 from pipeline_opt.tuner.scores import log_ratios
 from pipeline_opt.tuner.trials import Candidate, Contest, Dropped
 from pipeline_opt.tuner.turns import Stretch, Turn
@@ -78,7 +78,7 @@ def mean_rate(rates: Sequence[float]) -> float | None:
 def _row(contest: Contest, candidate: Candidate, used: str, level: float) -> TrialRow:
     name = candidate.name
     rates = _rates(candidate.turns, contest.job_epochs)
-    ratios, over = _over_given(contest, candidate, LEVEL if name == AUTOTUNE else level)
+    ratios, over = _over_given(contest, candidate, STRICT if name == AUTOTUNE else level)
     return TrialRow(name, name == used, rates, mean_rate(rates), ratios, over, candidate.dropped)
 
 

@@ -10,13 +10,16 @@ from typing import Any, Final
 
 from pipeline_opt.build.failures import translate
 from pipeline_opt.clock import Clock
+from pipeline_opt.errors import PlanError
 from pipeline_opt.ingest.graph import nodes_of
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import last_flow
-from pipeline_opt.plan import Plan
+from pipeline_opt.plan import Combination, Plan, with_inner
 from pipeline_opt.profiler.endless import is_endless
+from pipeline_opt.sources import OpaqueDataset
+from pipeline_opt.stages import OpaqueStage
 from pipeline_opt.tuner.decision import GIVEN
 from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
@@ -121,19 +124,25 @@ class Bench:
 
     # ---- trying ------------------------------------------------------------------------------------------------------
 
-    def contest(self, plans: Mapping[str, Plan], facts: Facts, seconds: float, *, whole: bool = False) -> Contest:
+    def part(self, plans: Mapping[str, Plan], facts: Facts, seconds: float) -> Part | None:
+        """The part of the data of which plans are to run whole epochs in some seconds; None where they are to run slices."""
+        return None if self._endless else part_to_compare(self.start, plans.values(), facts, seconds)
+
+    def contest(
+        self, plans: Mapping[str, Plan], facts: Facts, seconds: float, part: Part | None, *, whole: bool = False
+    ) -> Contest:
         """Run plans in turns; `given` stands for what was given itself, not for what was read of it.
 
         Args:
             plans: The plans, by name.
             facts: What is known.
             seconds: The time for all.
-            whole: Whether turns are whole epochs in any case.
+            part: The part of the data of which whole epochs are run.
+            whole: Whether turns are whole epochs where there is no such part, too.
         """
-        endless = is_endless(self._sample, nodes_of(self._sample))
-        part = None if endless else part_to_compare(self.start, plans.values(), facts, seconds)
+        endless = self._endless
         return contest(
-            {name: self._maker(name, plan, part) for name, plan in plans.items()},
+            {name: self._maker(name, plan, part, facts) for name, plan in plans.items()},
             seconds=seconds,
             clock=self.clock,
             elements_of=counter(self.given, self._sample.element_spec),
@@ -151,10 +160,14 @@ class Bench:
         """A dataset of what was given, to look at."""
         return self.scratch.build(self.given)
 
-    def _maker(self, name: str, plan: Plan, part: Part | None) -> Callable[[], Any]:
+    @cached_property
+    def _endless(self) -> bool:
+        return is_endless(self._sample, nodes_of(self._sample))
+
+    def _maker(self, name: str, plan: Plan, part: Part | None, facts: Facts) -> Callable[[], Any]:
         """What makes a dataset that is tried: all of it, or, of all alike, the first elements only."""
         if part is not None and part.elements < math.inf:
-            return lambda: self.scratch.build(shortened(plan, part))
+            return lambda: self.scratch.build(shortened(plan, part, facts))
         return self._make_given if name == GIVEN else lambda: self.scratch.build(plan)
 
     def _make_given(self) -> Any:
@@ -167,9 +180,20 @@ class Bench:
     @cached_property
     def untouched(self) -> str:
         """Why the pipeline must not be run at all, not even to try it; empty where it may."""
-        outside = writes_outside(self._sample, self.scratch.path)
+        try:
+            outside = writes_outside(self._sample, self.scratch.path)
+        except PlanError as error:
+            # Stages that are known write to the scratch.
+            return f"it may write files, which cannot be seen: {error}" if _has_unknown(self.given) else ""
         return "it writes files where the user said, and so would all that is tried" if outside else ""
 
     def live(self) -> Any:
         """The dataset that was given, where it can be read as it is; None for a plan, and where it writes files."""
         return None if writes_files(self.given) else self.as_given()[1]
+
+
+def _has_unknown(plan: Plan) -> bool:
+    """Whether a plan holds what only its own code knows."""
+    parts = plan.source.plans if isinstance(plan.source, Combination) else ()
+    own = isinstance(plan.source, OpaqueDataset) or any(isinstance(s, OpaqueStage) for s in with_inner(plan.stages))
+    return own or any(map(_has_unknown, parts))

@@ -71,6 +71,7 @@ class Finding:
         """As plain values for JSON."""
         told = {"rule": self.rule, "stage": self.stage, "what": self.what, "why": self.why}
         measured = None if self.measured is None else self.measured.to_json()
+        told |= {"unmeasured": self.unmeasured} if self.predicted is not None and measured is None else {}
         return {**told, "preserves": self.preserves, "predicted": self.predicted, "measured": measured}
 
 
@@ -164,13 +165,16 @@ def _tried(bench: Bench, facts: Facts, slow: list[tuple[Finding, Plan]]) -> Iter
     if not slow:
         return
     named = {str(number): plan for number, (_, plan) in enumerate(slow[:MOST], 1)}
-    trials = bench.contest({GIVEN: bench.given, **named}, facts, bench.seconds(1.0, LEAST_SHARE))
+    plans, seconds = {GIVEN: bench.given, **named}, bench.seconds(1.0, LEAST_SHARE)
+    trials = bench.contest(plans, facts, seconds, bench.part(plans, facts, seconds))
     for name, (finding, _) in zip(named, slow, strict=False):
         found, dropped = trials.ratio(name, GIVEN), trials.dropped.get(name)
-        if found.rounds and found.high >= 1:
-            yield replace(finding, measured=found)
+        if dropped is not None and dropped.reason != "slower":
+            yield replace(finding, unmeasured=dropped.why)
         elif not found.rounds:
-            yield finding if dropped is None else replace(finding, unmeasured=dropped.why)
+            yield finding
+        elif found.high >= 1:
+            yield replace(finding, measured=found)
     yield from (replace(finding, unmeasured=f"not among the {MOST} that were tried") for finding, _ in slow[MOST:])
 
 

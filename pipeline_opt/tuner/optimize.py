@@ -185,12 +185,14 @@ class _Tuner:
         It counts with the rounds that it had among all, so that it is held to the level for all of them.
         """
         bench = self._bench
-        trials = bench.contest(plans, facts, bench.seconds(TRIAL_SHARE, LEAST_SHARE))
+        seconds = bench.seconds(TRIAL_SHARE, LEAST_SHARE)
+        part = bench.part(plans, facts, seconds)
+        trials = bench.contest(plans, facts, seconds, part)
         finalist = self._finalist(trials, [name for name in plans if name not in (GIVEN, AUTOTUNE)])
         if finalist is None:
             return trials
         last = {name: plans[name] for name in (GIVEN, AUTOTUNE, finalist)}
-        return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE), whole=trials.whole))
+        return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE), part, whole=trials.whole))
 
     def _finalist(self, trials: Contest, candidates: list[str]) -> str | None:
         """The most promising candidate, where none has been shown to be faster yet and there is time to look closer."""
@@ -245,25 +247,27 @@ class _Tuner:
             return found, equality, (), None
         plans = [self._given, *(step.rewrite.plan for step in found.steps)]
         named = {str(number): plan for number, plan in enumerate(plans)}
-        trials = self._bench.contest(named, facts, seconds)
+        trials = self._bench.contest(named, facts, seconds, self._bench.part(named, facts, seconds))
         gains = tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
-        count = _faster_without(trials, len(found.steps))
-        if count is None:
+        left_out = _left_out(trials, found.steps)
+        if left_out is None:
             return found, equality, gains, None
+        count = len(found.steps) - len(left_out.steps)
         shorter = dataclasses.replace(found, plan=plans[count], steps=found.steps[:count])
         proof = self._proof(shorter.plan, shorter.steps, facts)
-        if not proof.same:
-            return found, equality, gains, None
-        cost, over = trials.ratio(str(len(found.steps)), str(count)), trials.ratio(str(count), "0")
-        return shorter, proof, gains[:count], LeftOut(found.steps[count:], cost, over)
+        return (shorter, proof, gains[:count], left_out) if proof.same else (found, equality, gains, None)
 
 
-def _faster_without(trials: Contest, count: int) -> int | None:
-    """After how many of a plan's changes it is surely faster than after all; the fastest such place."""
-    level = 1 - (1 - LEVEL) / (count - 1)
-    over = {number: trials.ratio(str(number), str(count), level=level) for number in range(1, count)}
-    sure = [number for number, found in over.items() if found.low > 1]
-    return max(sure, key=lambda number: over[number].value, default=None)
+def _left_out(trials: Contest, steps: tuple[Step, ...]) -> LeftOut | None:
+    """The last changes without which a plan surely is faster, and faster than what was given; None where it needs them all."""
+    last = len(steps)
+    level = 1 - (1 - LEVEL) / (last - 1)
+    sure = []
+    for count in range(1, last):
+        cost, over = (trials.ratio(a, b, level=level) for a, b in ((str(last), str(count)), (str(count), "0")))
+        if cost.rounds and cost.high < 1 and over.low > 1:
+            sure.append(LeftOut(steps[count:], cost, over))
+    return min(sure, key=lambda found: found.cost.value, default=None)
 
 
 def _with_left_out(decision: Decision, left_out: LeftOut | None) -> Decision:
@@ -273,7 +277,8 @@ def _with_left_out(decision: Decision, left_out: LeftOut | None) -> Decision:
     count = "its last change" if len(left_out.steps) == 1 else f"its last {len(left_out.steps)} changes"
     less = f"it is used without {count}, with which throughput was {left_out.cost} of that without"
     said = f"{decision.sentence}; {less}: {left_out.over_given} of {GIVEN}"
-    return dataclasses.replace(decision, over_given=left_out.over_given, over_autotune=None, sentence=said)
+    over = left_out.over_given
+    return dataclasses.replace(decision, over_given=over, over_autotune=None, sentence=said, level=over.level)
 
 
 def _kept(why: str) -> Decision:

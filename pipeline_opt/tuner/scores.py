@@ -59,10 +59,8 @@ def _bound(turn: Turn, examples: float, seconds: float, job_epochs: int) -> tupl
     Of a job of more epochs than were begun it knows nothing of those: they are taken to take no time, or no longer than the last
     one until it was cut off, for what a first epoch cached may be there in those after it.
     """
-    goal, later = turn.goal or 0, turn.counted[1:]
-    if job_epochs == 1:
-        return max(goal, examples), seconds
-    if not later:
+    goal, later = (turn.goal or 0) / turn.epochs, turn.counted[1:]
+    if job_epochs == 1 or not later:
         return max(goal * job_epochs, examples), seconds
     first = turn.counted[0]
     return first.examples * job_epochs, first.seconds + (job_epochs - 1) * later[-1].seconds

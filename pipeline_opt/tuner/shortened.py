@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import epoch_counts, last_flow
+from pipeline_opt.optimizer.flow import epoch_counts, flows, last_flow, repetitions, within
 from pipeline_opt.optimizer.model import predict
-from pipeline_opt.plan import Combination, Plan
-from pipeline_opt.stages import Rebatch, Repeat, Shuffle, Stage, Take, Unbatch
+from pipeline_opt.plan import Combination, Plan, Zip
+from pipeline_opt.stages import Rebatch, Repeat, Shuffle, Skip, Stage, Take, Unbatch
 
 LONG_BATCH_S = 0.02
 """A batch that takes longer is one of too few in a turn for its buffers to be told apart from its work."""
@@ -31,6 +31,8 @@ FEW_ROUNDS = 4
 """How often everyone is to run an epoch in the time that there is, if turns have to be shorter for that."""
 WHOLE_ROUNDS = 12
 """How often everyone has to be able to run a whole epoch in that time, or a part of it is taken for the sake of more rounds."""
+LEAST_BATCHES = 4
+"""What every stage is to give in an epoch at the least, whatever the time."""
 MOST_EPOCHS = 2
 """Epochs of a turn; the second stands for those after it."""
 MOST_SHUFFLED = 0.1
@@ -42,8 +44,8 @@ class Part:
     """How much of its data a pipeline is cut to.
 
     Args:
-        elements: The first so many of each of its sources; infinity for all.
-        share: The part of them that this is; None where it is not known how many there are.
+        elements: The first so many of its source; infinity for all.
+        share: The part of an epoch that this is; None where it is not known how long one is.
     """
 
     elements: float = math.inf
@@ -51,7 +53,7 @@ class Part:
 
 
 def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: float) -> Part | None:
-    """The part of the data of which whole epochs are to be run; None where they are not.
+    """The part of the data of which whole epochs are to be run; None where there is none.
 
     Of a job of several epochs they are run in any case, as a cache pays only in later ones.
 
@@ -62,35 +64,60 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
         seconds: The time for all.
     """
     out, predicted, compared = last_flow(given, facts), predict(given, facts), tuple(plans)
-    pace = predicted.rows_per_s
-    counts, sizes = epoch_counts(given, facts), [size for plan in compared for size in _buffers(plan)]
-    count = counts[0] if counts is not None and math.isfinite(counts[0]) else None
-    holds = count is not None and any(size > MOST_SHUFFLED * count for size in sizes)
+    pace, counts = predicted.rows_per_s, epoch_counts(given, facts)
     long = pace > 0 and out.rows / pace >= LONG_BATCH_S
-    if pace <= 0 or not (facts.epochs > 1 or long or holds or any(map(_comes_in_bursts, compared))):
-        return None
-    if any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
+    asked = facts.epochs > 1 or long or any(_comes_in_bursts(plan) or _holds_much(plan, facts) for plan in compared)
+    if pace <= 0 or not asked or any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
         return None
     each_s = sum(1 / max(predict(plan, facts).rows_per_s, 1e-12) for plan in compared)
-    turn_s, rows = max(TURN_S, FILLED * predicted.first_batch_s), max(out.rows_in_all, 1e-9)
+    rows, least = max(out.rows_in_all, 1e-9), max(_least(plan, facts) for plan in compared)
+    turn_s = max(TURN_S, FILLED * predicted.first_batch_s)
     fits = seconds / each_s / rows / min(facts.epochs, MOST_EPOCHS)
-    kept = math.ceil(min(fits / FEW_ROUNDS, turn_s * pace / rows))
-    if count is not None:
-        return Part() if count <= max(kept, fits / WHOLE_ROUNDS) else Part(kept, kept / count)
-    # A buffer that holds all that is left would be filled once and for all.
-    return None if any(size > kept for size in sizes) else Part(kept, None)
+    kept = max(least, min(fits / FEW_ROUNDS, turn_s * pace / rows))
+    if counts is None or not math.isfinite(counts[-1]):
+        return _of_unknown(given, compared, math.ceil(kept / repetitions(given.stages)), facts)
+    # Elements of the source, with those that are repeated and without those that are skipped.
+    count = counts[-1] / max(out.elements, 1e-12)
+    if count <= max(kept, fits / WHOLE_ROUNDS):
+        return Part()
+    return Part(math.ceil(counts[0] * kept / count), kept / count)
+
+
+def _of_unknown(given: Plan, compared: Iterable[Plan], kept: int, facts: Facts) -> Part | None:
+    """The part where nobody knows how long an epoch is: what is skipped might be all of it."""
+    if any(isinstance(stage, Skip) for stage in given.stages):
+        return None
+    # A buffer that holds all that is left would be filled once and for all: slices are better, where there can be some.
+    large = any(stage.buffer_size > kept for plan in compared for stage, _ in _shuffles(plan, facts))
+    return None if large and facts.epochs == 1 else Part(kept, None)
+
+
+def _least(plan: Plan, facts: Facts) -> float:
+    """Elements of the source of which every stage gives some."""
+    return LEAST_BATCHES * max((1 / max(given.elements, 1e-9) for _, _, given in flows(plan, facts)), default=1.0)
 
 
 def _comes_in_bursts(plan: Plan) -> bool:
     """Whether many rows are there at once, when the last of them is."""
-    return any(isinstance(stage, Unbatch | Rebatch) for stage in plan.stages)
+    parts = plan.source.plans if isinstance(plan.source, Combination) else ()
+    return any(isinstance(stage, Unbatch | Rebatch) for stage in plan.stages) or any(map(_comes_in_bursts, parts))
 
 
-def _buffers(plan: Plan) -> Iterator[int]:
-    """The buffers of all shuffles of elements; those of files hold none."""
-    for part in plan.source.plans if isinstance(plan.source, Combination) else ():
-        yield from _buffers(part)
-    yield from (stage.buffer_size for stage in plan.stages[_opened(plan) :] if isinstance(stage, Shuffle))
+def _holds_much(plan: Plan, facts: Facts) -> bool:
+    """Whether a shuffle holds much of an epoch."""
+    return any(
+        count is not None and stage.buffer_size > MOST_SHUFFLED * count for stage, count in _shuffles(plan, facts)
+    )
+
+
+def _shuffles(plan: Plan, facts: Facts) -> Iterator[tuple[Shuffle, float | None]]:
+    """All shuffles of elements, with how many each takes in an epoch, if that is known; those of files hold none."""
+    for number, part in enumerate(plan.source.plans if isinstance(plan.source, Combination) else ()):
+        yield from _shuffles(part, within(facts, number))
+    counts = epoch_counts(plan, facts)
+    for at, stage in enumerate(plan.stages):
+        if isinstance(stage, Shuffle) and at >= _opened(plan):
+            yield stage, None if counts is None else counts[at]
 
 
 def _opened(plan: Plan) -> int:
@@ -98,18 +125,36 @@ def _opened(plan: Plan) -> int:
     return plan.stages.index(plan.reader) + 1 if plan.reader is not None else 0
 
 
-def shortened(plan: Plan, part: Part) -> Plan:
-    """The plan with only a part of its data, of which its shuffles hold as large a share as before."""
+def shortened(plan: Plan, part: Part, facts: Facts) -> Plan:
+    """The plan with only a part of its data, of which its shuffles hold, and it skips and takes, as large a share as before."""
     if part.elements == math.inf:
         return plan
     at, source, first = _opened(plan), plan.source, [Take(count=int(part.elements))]
     if isinstance(source, Combination):
-        source, first = dataclasses.replace(source, plans=tuple(shortened(one, part) for one in source.plans)), []
+        parts = enumerate(source.plans)
+        cut = (shortened(one, _inner(source, one, part, within(facts, n)), within(facts, n)) for n, one in parts)
+        source, first = dataclasses.replace(source, plans=tuple(cut)), []
     stages = (*plan.stages[:at], *first, *(_smaller(stage, part) for stage in plan.stages[at:]))
     return dataclasses.replace(plan, source=source, stages=()).with_stages(stages)
 
 
+def _inner(source: Combination, plan: Plan, part: Part, facts: Facts) -> Part:
+    """What a plan inside a source is cut to: of each the same share, or as many; one without an end is left as it is."""
+    counts = epoch_counts(plan, facts)
+    if counts is None or not math.isfinite(counts[0]):
+        return Part() if not isinstance(source, Zip) else part
+    if part.share is not None:
+        return dataclasses.replace(part, elements=math.ceil(part.share * counts[0]))
+    among = 1 if isinstance(source, Zip) else len(source.plans)
+    return dataclasses.replace(part, elements=math.ceil(part.elements / among))
+
+
 def _smaller(stage: Stage, part: Part) -> Stage:
-    if not isinstance(stage, Shuffle) or part.share is None:
-        return stage
-    return dataclasses.replace(stage, buffer_size=max(1, round(part.share * stage.buffer_size)))
+    match stage, part.share:
+        case Shuffle(buffer_size=size), None:
+            return dataclasses.replace(stage, buffer_size=min(size, math.ceil(MOST_SHUFFLED * part.elements)))
+        case Shuffle(buffer_size=size), float() as share:
+            return dataclasses.replace(stage, buffer_size=max(1, round(share * size)))
+        case Skip(count=count) | Take(count=count), float() as share if count > 0:
+            return dataclasses.replace(stage, count=math.ceil(share * count))
+    return stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -59,6 +59,7 @@ class Turn:
         rss_growth: Bytes by which the process was larger at the most than before this candidate was opened. Memory that
             others have freed and the allocator kept is used without growth, so this is the least that it took.
         cut: Why it ended early; None if it did not.
+        epochs: Epochs that were to be counted; 1 for a slice.
     """
 
     round: int
@@ -68,6 +69,7 @@ class Turn:
     teardown_s: float = 0.0
     rss_growth: int = 0
     cut: Cut | None = None
+    epochs: int = 1
 
     @property
     def examples(self) -> int:
@@ -210,7 +212,7 @@ class Runner:
             if self._cut is not None:
                 break
         self.close()
-        return self._end(number, tuple(counted), goal, ())
+        return replace(self._end(number, tuple(counted), goal, ()), epochs=epochs)
 
     def close(self) -> None:
         """Let go of the iterator and of the dataset; both may block, and are timed as teardown."""

@@ -1,4 +1,4 @@
-"""What a dataset writes to disk, by its own graph: also inside functions, of which a plan knows nothing."""
+"""Caches, snapshots and saved datasets of a dataset, by its own graph: also inside functions, of which a plan knows nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from pipeline_opt.errors import PlanError
 from pipeline_opt.ingest.graph import bare, constant, serialized
 
 _WRITERS: Final = (
@@ -22,11 +21,12 @@ _PATH: Final = 1
 
 
 def writes_outside(dataset: Any, folder: str) -> bool:
-    """Whether a dataset writes anywhere but in a folder: it would do so in every trial. Unknown paths are elsewhere."""
-    try:
-        graph = serialized(dataset)
-    except PlanError:
-        return False
+    """Whether a dataset keeps elements anywhere but in a folder: it would do so in every trial. Unknown paths are elsewhere.
+
+    Raises:
+        PlanError: Its graph cannot be looked into.
+    """
+    graph = serialized(dataset)
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     return any(path != "" and not _is_below(path, folder) for body in bodies for path in _paths(body))
 
