@@ -242,6 +242,9 @@ def test_a_part_of_the_data_is_the_same_for_every_plan_over_it(tmp_path: Path) -
     assert [Path(path).name for path in part.source.paths] == ["0.txt", "1.txt"]
     assert part.stages == given.stages
     assert sampled(given, 1.0, facts) is given
+    tenth = sampled(numbers(Skip(count=50)), 0.1, Facts(stages={"tensors": StageFacts(elements=100)}))
+    assert [getattr(stage, "count", None) for stage in tenth.stages] == [10, 5]
+    assert sampled(numbers(Skip(count=50)), 0.1, Facts()).stages[0] == Skip(name="skip", count=50)
     taken = sampled(numbers(Shuffle(buffer_size=5)), 0.1, facts)
     assert [stage.kind for stage in taken.stages] == ["take", "shuffle"]
     assert taken.stages[0] == Take(name="sample", count=10)
