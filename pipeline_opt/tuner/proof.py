@@ -45,6 +45,8 @@ ENOUGH: Final = 10
 """Rows that are compared for each that a dropped remainder may explain."""
 IN_ORDER: Final = 0.8
 """The part of the time in which elements are compared in order; the rest finds out whether they have one, where they differ."""
+LOOKED_AT: Final = 3
+"""How often it is looked at whether an original has an order."""
 COMPARED: Final = 0.75
 """The part of the time in which elements are compared; the rest shows that what is random is drawn anew."""
 NAME_THEM: Final = "what can be compared has to be told by the components that are random"
@@ -184,13 +186,28 @@ def _of_epoch(original: Any, rewritten: Any, ordered: bool | None, job: _Job) ->
     found = _in_order(original, rewritten, replace(job, limits=job.limits if ordered else job.limits.part(IN_ORDER)))
     if found.difference is None or ordered:
         return found
-    itself = _in_order(original, original, replace(job, bound=EXACT, limits=job.limits.part(0.5)))
-    if itself.difference is None:
-        enough = itself.whole or itself.elements > found.elements
+    kept = _keeps_order(original, found.elements, job)
+    if kept is None:
         why = f"{found.difference}; whether the original has an order was not found out in the time"
-        return found if enough else replace(found, difference=None, notes=(*found.notes, why))
+        return replace(found, difference=None, notes=(*found.notes, why))
+    if kept:
+        return found
     seen = _as_sets(original, rewritten, job)
     return replace(seen, notes=("the original comes in another order each time", *seen.notes))
+
+
+def _keeps_order(original: Any, count: int, job: _Job) -> bool | None:
+    """Whether a dataset gave the same elements every time, further than so many of them; None if it was not read so far.
+
+    Few elements that are drawn may come in the same order by chance: it is looked at more than once.
+    """
+    enough = True
+    for left in range(LOOKED_AT, 0, -1):
+        itself = _in_order(original, original, replace(job, bound=EXACT, limits=job.limits.part(0.5 / left)))
+        if itself.difference is not None:
+            return False
+        enough &= itself.whole or itself.elements > count
+    return True if enough else None
 
 
 def _as_sets(original: Any, rewritten: Any, job: _Job) -> Equality:
