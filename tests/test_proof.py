@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -434,3 +435,17 @@ def test_rows_in_any_order_may_be_rounded_where_that_is_said(tf: Any) -> None:
     assert compare(one, other, preserves="set", bound=Bound(1e-5, 1e-6)).same
     assert not compare(one, other, preserves="set").same
     assert not compare(one, one.map(lambda x: x * 1.001).shuffle(50), preserves="set", bound=Bound(1e-5, 1e-6)).same
+
+
+def test_an_order_that_is_drawn_as_a_dataset_is_made_is_none(tf: Any) -> None:
+    rows = np.arange(100)
+    made = itertools.count(1)
+
+    def drawn() -> Any:
+        return tf.data.Dataset.from_tensor_slices(np.random.default_rng(next(made)).permutation(rows))
+
+    assert compare(drawn(), drawn()).difference is not None
+    found = compare(drawn(), drawn(), again=drawn)
+    assert (found.same, found.ordered) == (True, False)
+    assert found.notes[0] == "the original comes in another order each time"
+    assert compare(drawn(), drawn().map(lambda row: row + 1), again=drawn).difference is not None

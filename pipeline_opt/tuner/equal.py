@@ -82,7 +82,7 @@ def _proved(given: Plan, other: Plan, terms: Terms, live: Any = None) -> Equalit
     if not mask or not found.same:
         return found
     first, second = (_built(reproducible(plan, randomness=True), terms)[-1].after for plan in (given, other))
-    again = _compare((first, second), given, terms, share, mask=(), fresh=False)
+    again = _compare((first, second), given, terms, share, randomness=True, mask=(), fresh=False)
     note = "with the same seed for every random op they are the same, too, as far as they were compared"
     return dataclasses.replace(found, notes=(*found.notes, note)) if again.same else found
 
@@ -91,7 +91,9 @@ def _built(plan: Plan, terms: Terms) -> list[Built]:
     return build_steps(terms.own(plan), resolve, on_host=True)
 
 
-def _compare(pair: tuple[Any, Any], given: Plan, terms: Terms, share: float, **how: Any) -> Equality:
+def _compare(
+    pair: tuple[Any, Any], given: Plan, terms: Terms, share: float, *, randomness: bool = False, **how: Any
+) -> Equality:
     original, rewritten = pair
     return compare(
         original,
@@ -103,6 +105,7 @@ def _compare(pair: tuple[Any, Any], given: Plan, terms: Terms, share: float, **h
         leftover=_leftover(given) if terms.preserves == "set" else 0,
         max_seconds=terms.seconds * share,
         clock=terms.clock,
+        again=lambda: _built(reproducible(given, randomness=randomness), terms)[-1].after,
         **how,
     )
 

@@ -11,7 +11,7 @@ Datasets that repeat are to be given without their `repeat`, as an endless one h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -97,6 +97,7 @@ class _Job:
     padding: Mapping[str, Any]
     leftover: int
     limits: Limits
+    again: Callable[[], Any]
 
 
 def compare(
@@ -114,6 +115,7 @@ def compare(
     max_elements: int = MAX_ELEMENTS,
     max_seconds: float = 60.0,
     clock: Clock | None = None,
+    again: Callable[[], Any] | None = None,
 ) -> Equality:
     """Compare the elements of two datasets.
 
@@ -133,12 +135,13 @@ def compare(
         max_elements: Elements that are read of each at the most.
         max_seconds: Seconds after which no further element is read.
         clock: Where time comes from.
+        again: Makes the original once more: it may draw its order as it is made. None: it is the same in any case.
     """
     clock = SystemClock() if clock is None else clock
     limits = Limits(clock, clock.now() + max_seconds, max_elements)
     allowed = EXACT if preserves == "exact" else bound
     parts = limits.part(COMPARED) if fresh else limits
-    job = _Job(preserves, allowed, batched, tuple(mask), padding or {}, leftover, parts)
+    job = _Job(preserves, allowed, batched, tuple(mask), padding or {}, leftover, parts, again or (lambda: original))
     types = _types(original.element_spec, rewritten.element_spec)
     if types is not None:
         return Equality(False, ordered=bool(ordered), difference=types)
@@ -203,7 +206,7 @@ def _keeps_order(original: Any, count: int, job: _Job) -> bool | None:
     """
     enough = True
     for left in range(LOOKED_AT, 0, -1):
-        itself = _in_order(original, original, replace(job, bound=EXACT, limits=job.limits.part(0.5 / left)))
+        itself = _in_order(original, job.again(), replace(job, bound=EXACT, limits=job.limits.part(0.5 / left)))
         if itself.difference is not None:
             return False
         enough &= itself.whole or itself.elements > count
@@ -213,7 +216,7 @@ def _keeps_order(original: Any, count: int, job: _Job) -> bool | None:
 def _as_sets(original: Any, rewritten: Any, job: _Job) -> Equality:
     """Both as multisets of rows; a difference counts only if the original does not differ from itself as much."""
     found = _as_rows(original, rewritten, replace(job, limits=job.limits.part(0.7)))
-    if found.difference is None or _as_rows(original, original, job).difference is None:
+    if found.difference is None or _as_rows(original, job.again(), job).difference is None:
         return found
     return replace(
         found, difference=None, notes=(*found.notes, f"the original itself has other rows in each epoch: {NAME_THEM}")
