@@ -449,3 +449,11 @@ def test_an_order_that_is_drawn_as_a_dataset_is_made_is_none(tf: Any) -> None:
     assert (found.same, found.ordered) == (True, False)
     assert found.notes[0] == "the original comes in another order each time"
     assert compare(drawn(), drawn().map(lambda row: row + 1), again=drawn).difference is not None
+
+
+def test_where_no_order_is_promised_a_swap_is_no_difference(tf: Any) -> None:
+    given, swapped = (tf.data.Dataset.from_tensor_slices(rows) for rows in ([0, 1, 2, 3], [1, 0, 2, 3]))
+    assert compare(given, swapped).difference is not None
+    found = compare(given, swapped, loose=True)
+    assert (found.same, found.ordered, found.notes[0]) == (True, False, "the original promises no order")
+    assert compare(given, given.skip(1), loose=True).difference is not None

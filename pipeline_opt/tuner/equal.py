@@ -14,7 +14,7 @@ from pipeline_opt.build.traced import Traced
 from pipeline_opt.clock import Clock
 from pipeline_opt.functions import Chain, Function
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.plan import Combination, Plan, with_inner
 from pipeline_opt.stages import Batching, FlatMap, Interleave, Map, PaddedBatch, Repeat, Shuffle, Stage
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.components import places_of
@@ -105,6 +105,7 @@ def _compare(
         leftover=_leftover(given) if terms.preserves == "set" else 0,
         max_seconds=terms.seconds * share,
         clock=terms.clock,
+        loose=_is_loose(given),
         again=lambda: _built(reproducible(given, randomness=randomness), terms)[-1].after,
         **how,
     )
@@ -115,6 +116,14 @@ def _draws_order(plan: Plan) -> bool:
     inside = plan.source.plans if isinstance(plan.source, Combination) else ()
     own = any(isinstance(stage, Shuffle) and stage.reshuffle_each_iteration for stage in plan.stages)
     return own or any(map(_draws_order, inside))
+
+
+def _is_loose(plan: Plan) -> bool:
+    """Whether somewhere in a plan elements may come as they are ready."""
+    parts = plan.source.plans if isinstance(plan.source, Combination) else ()
+    return any(getattr(s, "deterministic", None) is False for s in with_inner(plan.stages)) or any(
+        map(_is_loose, parts)
+    )
 
 
 def _leftover(plan: Plan) -> int:

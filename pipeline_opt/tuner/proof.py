@@ -98,6 +98,7 @@ class _Job:
     leftover: int
     limits: Limits
     again: Callable[[], Any]
+    loose: bool
 
 
 def compare(
@@ -116,6 +117,7 @@ def compare(
     max_seconds: float = 60.0,
     clock: Clock | None = None,
     again: Callable[[], Any] | None = None,
+    loose: bool = False,
 ) -> Equality:
     """Compare the elements of two datasets.
 
@@ -136,12 +138,15 @@ def compare(
         max_seconds: Seconds after which no further element is read.
         clock: Where time comes from.
         again: Makes the original once more: it may draw its order as it is made. None: it is the same in any case.
+        loose: Whether the original promises no order, though it may come in one most of the time.
     """
     clock = SystemClock() if clock is None else clock
     limits = Limits(clock, clock.now() + max_seconds, max_elements)
     allowed = EXACT if preserves == "exact" else bound
     parts = limits.part(COMPARED) if fresh else limits
-    job = _Job(preserves, allowed, batched, tuple(mask), padding or {}, leftover, parts, again or (lambda: original))
+    job = _Job(
+        preserves, allowed, batched, tuple(mask), padding or {}, leftover, parts, again or (lambda: original), loose
+    )
     types = _types(original.element_spec, rewritten.element_spec)
     if types is not None:
         return Equality(False, ordered=bool(ordered), difference=types)
@@ -189,14 +194,15 @@ def _of_epoch(original: Any, rewritten: Any, ordered: bool | None, job: _Job) ->
     found = _in_order(original, rewritten, replace(job, limits=job.limits if ordered else job.limits.part(IN_ORDER)))
     if found.difference is None or ordered:
         return found
-    kept = _keeps_order(original, found.elements, job)
+    kept = not job.loose and _keeps_order(original, found.elements, job)
     if kept is None:
         why = f"{found.difference}; whether the original has an order was not found out in the time"
         return replace(found, difference=None, notes=(*found.notes, why))
     if kept:
         return found
     seen = _as_sets(original, rewritten, job)
-    return replace(seen, notes=("the original comes in another order each time", *seen.notes))
+    order = "promises no order" if job.loose else "comes in another order each time"
+    return replace(seen, notes=(f"the original {order}", *seen.notes))
 
 
 def _keeps_order(original: Any, count: int, job: _Job) -> bool | None:
