@@ -20,7 +20,7 @@ import numpy as np
 from pipeline_opt.clock import Clock, SystemClock
 from pipeline_opt.errors import UsageError
 from pipeline_opt.lazy import lazy_module
-from pipeline_opt.tuner.components import Component, components_of, without
+from pipeline_opt.tuner.components import components_of, without
 from pipeline_opt.tuner.differences import (
     EXACT,
     NO_ERRORS,
@@ -35,6 +35,7 @@ from pipeline_opt.tuner.freshness import Freshness, freshness
 from pipeline_opt.tuner.hashing import Fingerprint, Fingerprinter, digests_of, keys_of, row_counts
 from pipeline_opt.tuner.matching import MOST_KEPT, Rows, unmatched
 from pipeline_opt.tuner.readings import Limits, Reading
+from pipeline_opt.tuner.shapes import Shapes
 
 tf = lazy_module("tensorflow")
 
@@ -232,7 +233,7 @@ def _as_sets(original: Any, rewritten: Any, job: _Job) -> Equality:
 def _in_order(original: Any, rewritten: Any, job: _Job) -> Equality:
     """Both in lock step."""
     sides = [Reading(dataset, job.limits) for dataset in (original, rewritten)]
-    shapes = [_Shapes(job), _Shapes(job)]
+    shapes = [Shapes(job.mask, batched=job.batched), Shapes(job.mask, batched=job.batched)]
     errors, count, difference = NO_ERRORS, 0, None
     streams = [iter(side) for side in sides]
     while difference is None:
@@ -249,30 +250,6 @@ def _in_order(original: Any, rewritten: Any, job: _Job) -> Equality:
     whole = all(side.whole for side in sides)
     notes = _end_notes(sides, count)
     return Equality(difference is None and (count > 0 or whole), count, whole, True, errors, difference, None, notes)
-
-
-class _Shapes:
-    """The shapes that random components had, without the dimension of the batch."""
-
-    def __init__(self, job: _Job) -> None:
-        self._mask, self._first = job.mask, int(job.batched)
-        self.seen: dict[str, set[tuple[int, ...]]] = {}
-
-    def add(self, components: Sequence[Component]) -> None:
-        for number in self._mask:
-            if components[number].form == "dense":
-                shape = components[number].values.shape[self._first :]
-                self.seen.setdefault(components[number].place, set()).add(shape)
-
-    def difference(self, other: _Shapes) -> Difference | None:
-        """A component that always had one shape, and not that one there. Where it has several, they may be random, too."""
-        for place, shapes in self.seen.items():
-            others = other.seen.get(place, set())
-            if len(shapes) == 1 and others and others != shapes:
-                return Difference(
-                    "another shape", None, place, str(min(shapes)), ", ".join(map(str, sorted(others)[:3]))
-                )
-        return None
 
 
 def _ends(sides: Sequence[Reading], count: int) -> Difference | None:
@@ -298,7 +275,7 @@ class _Epoch:
     """One pass: the hash of its rows, how large its batches are, and, for rounding, its floats."""
 
     reading: Reading
-    shapes: _Shapes
+    shapes: Shapes
     hashes: Fingerprinter = field(default_factory=Fingerprinter)
     keys: list[Any] = field(default_factory=list)
     sizes: Counter[int] = field(default_factory=Counter)
@@ -311,7 +288,7 @@ class _Epoch:
 
 
 def _read(dataset: Any, job: _Job, limits: Limits) -> _Epoch:
-    epoch = _Epoch(Reading(dataset, limits), _Shapes(job))
+    epoch = _Epoch(Reading(dataset, limits), Shapes(job.mask, batched=job.batched))
     for element in epoch.reading:
         everything = components_of(element)
         components = without(everything, job.mask)
