@@ -17,8 +17,8 @@ from pipeline_opt.storage.bridge.threads import on_a_thread
 from pipeline_opt.storage.client_errors import passes, reason_of, remedy_of, status_of
 from pipeline_opt.storage.preflight import problem_now
 
-RETRIES: Final = 5
-"""How often a request is tried again, unless said."""
+RETRIES: Final = 7
+"""How often a request is tried again, unless said: for 9 s, so that a DataNode may start again, and a refusal is no hang."""
 TIMEOUT_S: Final = 10.0
 """Seconds for which a block may let wait, unless said; the next try asks for less."""
 _HANGS: Final = 3
