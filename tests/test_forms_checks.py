@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 from forms_images import jpegs
 
+from pipeline_opt.build.forms.batched import batched
 from pipeline_opt.build.forms.graph_edit import Draft
 from pipeline_opt.build.forms.image_checks import same_results, seeded
-from pipeline_opt.build.forms.verify import NO_RESULTS
+from pipeline_opt.build.forms.verify import NO_RESULTS, compare
 from pipeline_opt.build.traced import Traced, traced
 
 pytestmark = pytest.mark.tf
@@ -80,3 +81,10 @@ def test_nothing_to_compare() -> None:
     given = traced(decoded, tf.TensorSpec([], tf.string))
     with pytest.raises(ValueError, match="no elements"):
         same_results(given, given, [])
+
+
+def test_halves_at_their_edges_are_no_warning() -> None:
+    doubled = traced(lambda x: x + x, tf.TensorSpec([], tf.float16))
+    form = batched(doubled)
+    assert isinstance(form, Traced)
+    assert compare(doubled, form, [np.float16(n) for n in range(3)]).exact

@@ -54,12 +54,19 @@ def test_a_form_of_a_function_that_always_fails_is_refused() -> None:
 
 def test_rows_of_several_lengths_at_once_and_taken_apart() -> None:
     found, apart = finder(lambda line: tf.strings.split(line), ["a b", "", "c", "d e f"]).of_chunks(8.0)
-    assert (found.preserves, found.refused) == ("exact", None)
+    assert found.keys() == {"ragged", "ragged+flat"}
+    assert {(form.preserves, form.refused) for form in found.values()} == {("exact", None)}
     assert apart is not None
     assert apart.cpu_s >= 0
     refused, nothing = finder(lambda x: tf.unique(x)[0], VECTORS).of_chunks(8.0)
-    assert "Unique" in str(refused.refused)
+    assert "Unique" in str(refused[chunks.FORM].refused)
     assert nothing is None
+
+
+def test_rows_that_are_no_sequences_are_not_end_to_end() -> None:
+    found, _ = finder(lambda line: tf.strings.length(line), ["a b", "", "c"]).of_chunks(8.0)
+    assert found["ragged"].refused is None
+    assert "no sequences" in str(found["ragged+flat"].refused)
 
 
 def test_chunks_are_measured_at_the_size_at_which_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +79,7 @@ def test_chunks_are_measured_at_the_size_at_which_they_are_used(monkeypatch: pyt
     monkeypatch.setattr(forms, "cpu_each", measured)
     numbers = finder(lambda x: tf.fill([50_000], x), np.arange(20.0, dtype="float32"))
     found, apart = numbers.of_chunks(200_000.0)
-    assert found.refused is None
+    assert found[chunks.FORM].refused is None
     assert apart is not None
     rows = chunks.chunk_rows(4.0, 200_000.0)
     assert rows == chunks.LEAST_ROWS
@@ -87,8 +94,8 @@ def test_a_form_for_chunks_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> N
         return derive(function, name, **told)
 
     monkeypatch.setattr(forms, "derive", counted)
-    assert finder(lambda x: x + 1.0, VECTORS).of_chunks(8.0)[0].refused is None
-    assert derived == [chunks.FORM]
+    assert finder(lambda x: x + 1.0, VECTORS).of_chunks(8.0)[0][chunks.FORM].refused is None
+    assert derived == ["ragged", "flat"]
 
 
 def test_forms_in_place_one_after_another() -> None:

@@ -27,6 +27,8 @@ PLACE_BYTES = 24
 """What a shuffle sets aside for each place of its buffer (CONTRIBUTING.md); assumed of an element of a cache, too."""
 NAME_BYTES = 256
 """A file's name; assumed."""
+EULER = 0.5772
+"""What 1 + 1/2 + ... + 1/n has beyond the logarithm of n."""
 RESULTS = 2
 """Results that wait for each call of a parallel map; assumed: those of the calls under way, and as many that are done."""
 
@@ -45,15 +47,28 @@ def held_bytes(plan: Plan, facts: Facts, steps: Steps | None = None) -> float:
     steps = flows(plan, facts) if steps is None else steps
     buffers = any(isinstance(stage, Cache | Shuffle) for stage, _, _ in steps)
     counts = epoch_counts(plan, facts, steps=steps) if buffers else None
-    reader, known = plan.reader, facts.stage(plan.source.kind)
+    reader, known, kept = plan.reader, facts.stage(plan.source.kind), 1.0
     for at, (stage, taken, given) in enumerate(steps):
+        kept = _kept_by_a_part(stage, taken, given) if isinstance(stage, Batching | Unbatch) else kept
         if reader is not None and stage is not reader:
             files = known.files if known is not None and known.files else math.inf
             held += min(stage.buffer_size, files) * NAME_BYTES if isinstance(stage, Shuffle) else 0.0
             continue
         reader = None
-        held += _held(stage, taken, given, math.inf if counts is None else counts[at], facts)
+        held_here = _held(stage, taken, given, math.inf if counts is None else counts[at], facts)
+        held += held_here * (kept if isinstance(stage, Shuffle) else 1.0)
     return held
+
+
+def _kept_by_a_part(stage: Stage, taken: Flow, given: Flow) -> float:
+    """What elements keep in memory that wait in a shuffle behind a stage that makes batches, in parts of what they hold.
+
+    What `rebatch` cuts shares the memory of what it was cut from, for as long as any part of that waits. Of an element that
+    was cut into n parts, which leave a shuffle by chance, that is as long as the last of n: 1 + 1/2 + ... + 1/n times as
+    long as one of them (CONTRIBUTING.md).
+    """
+    parts = taken.bytes / given.bytes if isinstance(stage, Rebatch) and given.bytes else 1.0
+    return max(1.0, math.log(parts) + EULER + 0.5 / parts) if parts > 1 else 1.0
 
 
 def cache_bytes(plan: Plan, at: int, facts: Facts) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pipeline_opt.build import transformations
@@ -232,7 +232,7 @@ class _Gatherer:
             following = self._following_batch(number)
             forms |= finder.of_batches(following) if isinstance(following, Batch | PaddedBatch) else {}
             if taken.rows == 1 and self._ends_single(number):
-                forms[chunks.FORM] = self._chunks(number, name, finder, given)
+                forms |= self._chunks(number, name, finder, given)
         seeded, python = is_seeded(function.graph_def), calls_python(function.graph_def)
         alone = self._called(stage, taken, alone=True)[0] if work * taken.rows > self.cost.call else None
         return dataclasses.replace(known, forms=forms, seeded=seeded, python=python, alone_s=alone)
@@ -287,12 +287,12 @@ class _Gatherer:
             if purity.kind != "pure":
                 return
 
-    def _chunks(self, number: int, name: str, finder: FormFinder, given: Samples) -> FormFacts:
-        """The form of a map's function that computes many rows at once, which are taken apart again behind it."""
+    def _chunks(self, number: int, name: str, finder: FormFinder, given: Samples) -> Mapping[str, FormFacts]:
+        """The forms of a map's function that compute many rows at once, which are taken apart again behind it."""
         known = int(self._steps[-1].after.cardinality())
         repeated = any(isinstance(step.item, Repeat) and step.item.count is None for step in self._steps[number + 1 :])
         if known != tf.data.UNKNOWN_CARDINALITY and not (known == tf.data.INFINITE_CARDINALITY and repeated):
-            return FormFacts(refused=UNCOUNTED)
+            return {chunks.FORM: FormFacts(refused=UNCOUNTED)}
         found, apart = finder.of_chunks(given.bytes)
         if apart is not None:
             self.stages.setdefault(chunks.rows_name(name), apart)

@@ -48,23 +48,24 @@ class FormFinder:
         size = following.batch_size if isinstance(following, Batching) else chunks.ROWS
         return {name: self._of_batches(name, size, following)[0]}
 
-    def of_chunks(self, given_bytes: float) -> tuple[FormFacts, StageFacts | None]:
-        """The form that computes many rows at once where no batch follows, and what it takes to take them apart again.
+    def of_chunks(self, given_bytes: float) -> tuple[Mapping[str, FormFacts], StageFacts | None]:
+        """The forms that compute many rows at once where no batch follows, and what it takes to take them apart again.
 
         Args:
             given_bytes: Bytes of what the function gives for an element.
 
         Returns:
-            The form, and of taking apart what is known; None where there is no form.
+            The form, and that whose rows are end to end; and of taking apart what is known, None where there is no form.
         """
         rows = chunks.chunk_rows(self._taken.bytes, given_bytes)
         found, derived = self._of_batches(chunks.FORM, rows, None)
         if derived is None or found.refused is not None:
-            return found, None
+            return {chunks.FORM: found}, None
+        joined = derive(derived, chunks.END_TO_END[-1])
+        flat = FormFacts(refused=joined.reason) if isinstance(joined, Refused) else found
         made = self._taken.dataset.repeat().batch(rows).take(4).map(derived).cache().repeat()
-        return found, StageFacts(
-            cpu_s=max(cpu_each(dense_rows(made), self._clock) - cpu_each(made, self._clock) / rows, 0.0)
-        )
+        apart_s = cpu_each(dense_rows(made), self._clock) - cpu_each(made, self._clock) / rows
+        return {chunks.FORM: found, "+".join(chunks.END_TO_END): flat}, StageFacts(cpu_s=max(apart_s, 0.0))
 
     def in_place(self, work_s: float) -> Mapping[str, FormFacts]:
         """The forms that do the same with less work, each, and one after another."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from pipeline_opt.build.forms.batched import batched, padded, ragged
+from pipeline_opt.build.forms.flat import flat
 from pipeline_opt.build.forms.form import Derived as Derived
 from pipeline_opt.build.forms.form import Refused as Refused
 from pipeline_opt.build.forms.image_crop import crop_window
@@ -24,6 +25,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "batched": batched,
         "padded": padded,
         "ragged": ragged,
+        "flat": flat,
         "crop_window": crop_window,
         "crop_first": crop_first,
         "cast_late": cast_late,

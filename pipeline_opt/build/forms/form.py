@@ -25,14 +25,16 @@ class Derived(Traced):
     Args:
         rounding: The ops in it that may round floating-point numbers in another way; where there are none the results are the
             same bit for bit.
+        row_by_row: Whether results have a row for each row of a batch.
     """
 
     rounding: tuple[str, ...] = ()
+    row_by_row: bool = True
 
     def __call__(self, *elements: Any) -> Any:
         """Run it on a batch; results are of the batch's size where that is fixed."""
         given = super().__call__(*elements)
-        rows = _rows(elements)
+        rows = _rows(elements) if self.row_by_row else None
         return given if rows is None else nest.map_structure(lambda part: _with_rows(part, rows), given)
 
 

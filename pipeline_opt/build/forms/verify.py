@@ -230,5 +230,6 @@ def _edges(array: Any) -> Iterator[Any]:
     elif array.dtype.kind == "f":
         for number in _FLOATS:
             changed = array.copy()
-            changed.reshape(-1)[:1] = number
+            with np.errstate(over="ignore"):  # of a half the largest is infinite
+                changed.reshape(-1)[:1] = number
             yield changed

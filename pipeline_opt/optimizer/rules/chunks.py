@@ -20,6 +20,7 @@ from pipeline_opt.stages import (
     Options,
     PaddedBatch,
     Prefetch,
+    Rebatch,
     Repeat,
     Shard,
     Shuffle,
@@ -32,6 +33,8 @@ from pipeline_opt.stages import (
 
 FORM: Final = "ragged"
 """The form of a function that such a map computes: rows of a batch may be of several lengths."""
+END_TO_END: Final = (FORM, "flat")
+"""The forms where rows are sequences that the next stage joins again: they are end to end, and never taken apart."""
 ROWS: Final = 256
 """Rows in a chunk: a call's own cost is next to nothing then for each of them."""
 LEAST_ROWS: Final = 16
@@ -61,29 +64,37 @@ def batch_behind(stages: tuple[Stage, ...]) -> Stage | None:
 
 
 def _in_chunks(plan: Plan, at: int, stage: Map, facts: Facts) -> Rewrite | Declined:
-    found = form_of(stage, facts).form(FORM)
+    known = form_of(stage, facts)
+    found = known.form(FORM)
     reason = _refusal(plan, at, stage, facts) or found.refused
     if reason:
         return Declined(stage.name, reason)
     _, taken, given = flows(plan, facts)[at]
-    before = plan.stages[at - 1] if at else None
-    joins = isinstance(before, Unbatch) and before.dense
+    before, behind = _neighbour(plan, at - 1), _neighbour(plan, at + 1)
+    joined = before if isinstance(before, Unbatch) and before.dense else None
+    cut = behind if isinstance(behind, Rebatch) and known.form("+".join(END_TO_END)).refused is None else None
     rows = chunk_rows(taken.bytes, given.bytes)
-    reason = _too_little(stage, rows, 0.0 if joins else _moving(stage, taken, given, facts), facts)
+    moving = 0.0 if joined else _joining(taken, facts) + (0.0 if cut else _apart(stage, given, facts))
+    reason = _too_little(stage, rows, moving, facts)
     if reason:
         return Declined(stage.name, reason)
-    whole = dataclasses.replace(stage, forms=(FORM,), batched=True)
-    if isinstance(before, Unbatch) and before.dense:
-        changed = with_stages(plan, at - 1, 2, (whole, before))
-        what = f"{stage.name} computes the rows of a batch at once, before {before.name}"
-        return Rewrite(changed, stage.name, what, found.preserves, found.evidence)
-    chunks = Batch(name=f"{stage.name}_chunks", batch_size=rows, num_parallel_calls=None)
-    apart = Unbatch(name=rows_name(stage.name), dense=True)
-    names = {chunks.name, apart.name} & set(item_names(plan))
-    if names:
-        return Declined(stage.name, f"the name {min(names)} is taken")
-    what = f"{stage.name} computes {rows} rows at once, which are read ahead, and gives them one by one"
-    return Rewrite(with_stages(plan, at, 1, (chunks, whole, apart)), stage.name, what, found.preserves, found.evidence)
+    chunks = None if joined else Batch(name=f"{stage.name}_chunks", batch_size=rows, num_parallel_calls=None)
+    whole = dataclasses.replace(stage, forms=END_TO_END if cut else (FORM,), batched=True)
+    apart = None if cut else joined or Unbatch(name=rows_name(stage.name), dense=True)
+    stages = [new for new in (chunks, whole, apart) if new]
+    taken_names = set(item_names(plan)) & {new.name for new in stages if new not in (whole, joined)}
+    if taken_names:
+        return Declined(stage.name, f"the name {min(taken_names)} is taken")
+    changed = with_stages(plan, at - 1, 2, stages) if joined else with_stages(plan, at, 1, stages)
+    at_once = "the rows of a batch at once" if joined else f"{rows} rows at once, which are read ahead"
+    ends = f"before {joined.name}" if joined else "and gives them one by one"
+    gives = f"from which {cut.name} cuts its batches" if cut else ends
+    what = f"{stage.name} computes {at_once}, {gives}"
+    return Rewrite(changed, stage.name, what, found.preserves, found.evidence)
+
+
+def _neighbour(plan: Plan, at: int) -> Stage | None:
+    return plan.stages[at] if 0 <= at < len(plan.stages) else None
 
 
 def rows_name(stage: str) -> str:
@@ -119,11 +130,15 @@ def _ends_early(stage: Stage) -> bool:
     return isinstance(stage, Take) or getattr(call, "__name__", "") == "take_while"
 
 
-def _moving(stage: Map, taken: Flow, given: Flow, facts: Facts) -> float:
-    """Core-seconds to copy a row into a chunk and to take it out again, which a chunk that is there already spares."""
+def _joining(taken: Flow, facts: Facts) -> float:
+    """Core-seconds to copy a row into a chunk."""
+    return facts.overheads.row + taken.bytes * facts.overheads.byte
+
+
+def _apart(stage: Map, given: Flow, facts: Facts) -> float:
+    """Core-seconds to take a row out of a chunk again."""
     measured = facts.stage(rows_name(stage.name))
-    apart = unbatch_s(given, facts) if measured is None else measured.cpu_s
-    return facts.overheads.row + taken.bytes * facts.overheads.byte + apart
+    return unbatch_s(given, facts) if measured is None else measured.cpu_s
 
 
 def _too_little(stage: Map, rows: int, moving: float, facts: Facts) -> str:
