@@ -16,7 +16,7 @@ from pipeline_opt.optimizer.facts import Overheads
 from pipeline_opt.optimizer.rules import chunks
 from pipeline_opt.tuner import forms
 from pipeline_opt.tuner.forms import FormFinder
-from pipeline_opt.tuner.samples import gathered
+from pipeline_opt.tuner.samples import gathered, in_memory
 
 pytestmark = pytest.mark.tf
 
@@ -84,6 +84,20 @@ def test_chunks_are_measured_at_the_size_at_which_they_are_used(monkeypatch: pyt
     rows = chunks.chunk_rows(4.0, 200_000.0)
     assert rows == chunks.LEAST_ROWS
     assert seen == {(rows,), (rows, 50_000), (50_000,)}
+
+
+def test_what_is_kept_in_memory_is_made_once() -> None:
+    made: list[int] = []
+
+    def counted(number: Any) -> Any:
+        made.append(int(number))
+        return number
+
+    numbers = tf.data.Dataset.range(9).map(lambda n: tf.numpy_function(counted, [n], tf.int64))
+    kept = in_memory(numbers, 4)
+    for count in (1, 3, 9):
+        assert [int(n) for n in kept.repeat().take(count)] == [0, 1, 2, 3, 0, 1, 2, 3, 0][:count]
+    assert made == [0, 1, 2, 3]
 
 
 def test_a_form_for_chunks_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:

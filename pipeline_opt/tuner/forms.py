@@ -16,12 +16,14 @@ from pipeline_opt.lazy import lazy_module
 from pipeline_opt.optimizer.facts import FormFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.rules import chunks
 from pipeline_opt.stages import Batching, Map, PaddedBatch, Stage
-from pipeline_opt.tuner.samples import Samples, cpu_each, gathered, one_thread
+from pipeline_opt.tuner.samples import Samples, cpu_each, gathered, in_memory, one_thread
 
 tf = lazy_module("tensorflow")
 
 COMPARED: Final = 12
 """Elements on which a form is compared with the function."""
+BATCHES: Final = 4
+"""Batches that are made once, and that a form then takes over and over."""
 LEAST_WORK_S: Final = 60e-6
 """A function that takes less has no form in place that is worth a look."""
 
@@ -63,7 +65,7 @@ class FormFinder:
             return {chunks.FORM: found}, None
         joined = derive(derived, chunks.END_TO_END[-1])
         flat = FormFacts(refused=joined.reason) if isinstance(joined, Refused) else found
-        made = self._taken.dataset.repeat().batch(rows).take(4).map(derived).cache().repeat()
+        made = in_memory(self._taken.dataset.repeat().batch(rows).map(derived), 1).repeat()
         apart_s = cpu_each(dense_rows(made), self._clock) - cpu_each(made, self._clock) / rows
         return {chunks.FORM: found, "+".join(chunks.END_TO_END): flat}, StageFacts(cpu_s=max(apart_s, 0.0))
 
@@ -107,7 +109,7 @@ class FormFinder:
             agreement = compare_rows(self._function, derived, elements)
         else:
             agreement = compare(self._function, derived, elements, _puts_together(name, told))
-        batches = self._taken.dataset.repeat().batch(size).take(4).cache().repeat()
+        batches = in_memory(self._taken.dataset.repeat().batch(size), BATCHES).repeat()
         return self._judged(name, derived, agreement, batches, size * self._taken.rows), derived
 
     def _in_place(self, names: tuple[str, ...]) -> FormFacts:

@@ -62,11 +62,17 @@ def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEM
             break
     count = len(sizes)
     if not whole:
-        # A cache that was not filled gives nothing: what fits into the time is read once more.
-        kept = dataset.take(count).cache()
-        for _ in _plain(kept.skip(count)):
-            pass
+        # What fits into the time is read once more.
+        kept = in_memory(dataset, count)
     return Samples(kept, count, sum(sizes) / max(count, 1), sum(rows) / max(count, 1))
+
+
+def in_memory(dataset: Any, count: int) -> Any:
+    """The first elements of a dataset, made once: a cache that was not filled gives nothing, and they are made again each time."""
+    kept = dataset.take(count).cache()
+    for _ in _plain(kept.skip(count)):
+        pass
+    return kept
 
 
 def element_bytes(element: Any) -> int:
