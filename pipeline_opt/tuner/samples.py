@@ -68,7 +68,7 @@ def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEM
 
 
 def in_memory(dataset: Any, count: int) -> Any:
-    """The first elements of a dataset, made once: a cache that was not filled gives nothing, and they are made again each time."""
+    """The first elements of a dataset, made once: those of a cache that was not filled are made again each time."""
     kept = dataset.take(count).cache()
     for _ in _plain(kept.skip(count)):
         pass

@@ -16,13 +16,15 @@ from pipeline_opt.optimizer.rewrite import (
     with_stages,
 )
 from pipeline_opt.plan import Plan
-from pipeline_opt.stages import AUTO, Batch, Cache, Prefetch, Repeat, Shard, Shuffle, Skip, Stage, Unbatch
+from pipeline_opt.stages import AUTO, Batch, Cache, Interleave, Prefetch, Repeat, Shard, Shuffle, Skip, Stage, Unbatch
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
         if _does_nothing(stage):
             yield _without(plan, at, 1, stage, f"no {stage.name}, which does nothing")
+        elif stage is plan.reader and at == 0 and _reads_in_order(stage):
+            yield _read_in_order(plan, stage, facts)
     for at, first, second in neighbours(plan):
         if isinstance(first, Prefetch) and isinstance(second, Prefetch):
             drop, keep = (second, first) if _depth(first) > _depth(second) else (first, second)
@@ -47,11 +49,24 @@ def _unbatched(plan: Plan, at: int, first: Batch, second: Unbatch, facts: Facts)
     return _without(plan, at, 2, first, f"neither {first.name} nor {second.name}")
 
 
+def _read_in_order(plan: Plan, stage: Stage, facts: Facts) -> Rewrite | Declined:
+    """The plan whose source reads its files itself, without the interleave that comes first."""
+    swallows = swallows_errors(plan, 1, facts)
+    if swallows:
+        return Declined(stage.name, f"where a file is damaged, {swallows} would leave out other elements")
+    return _without(plan, 0, 1, stage, f"no {stage.name}: its files are read one after another in any case")
+
+
 def _does_nothing(stage: Stage) -> bool:
     match stage:
         case Repeat(count=1) | Skip(count=0) | Shard(num_shards=1) | Shuffle(buffer_size=1) | Prefetch(buffer_size=0):
             return True
     return False
+
+
+def _reads_in_order(stage: Interleave) -> bool:
+    """Whether all that an interleave does with files is to read one after another, as a source does by itself."""
+    return stage.cycle_length == 1 and stage.num_parallel_calls is None and not stage.inner
 
 
 def _depth(stage: Prefetch) -> float:
