@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.errors import StageError, UsageError
 from pipeline_opt.tuner.bootstrap import interval, student_t
-from pipeline_opt.tuner.decision import decide
+from pipeline_opt.tuner.decision import decide, winners
 from pipeline_opt.tuner.rounds import Pace, Round, Schedule
 from pipeline_opt.tuner.scores import log_ratios
 from pipeline_opt.tuner.trials import Candidate, Contest, Dropped, contest
@@ -502,6 +502,18 @@ def test_nothing_is_decided_without_a_round() -> None:
     decision = decide(made(given=[], autotune=[], ours=[]), ["ours"])
     assert (decision.name, decision.changed) == ("given", False)
     assert decision.sentence == "given is returned unchanged: ours was not measured beside it"
+
+
+def test_of_those_that_win_rounds_of_their_own_tell_which_is_used() -> None:
+    first = made(given=[10] * 4, autotune=[10] * 4, a=[5, 5.1, 5, 5.1], b=[5.2, 5.3, 5.2, 5.3], slow=[20] * 4)
+    names = ["slow", "b", "a"]
+    assert winners(first, names) == ["a", "b"]
+    assert decide(first, names).name == "a"
+    both = first.joined(made(a=[5] * 6, b=[4] * 6))
+    decision = decide(both, names)
+    assert decision.name == "b"
+    assert decision.over_given is not None
+    assert decision.over_given.rounds == 4
 
 
 def test_a_contest_that_goes_on_counts_all_rounds_in_pairs() -> None:

@@ -49,8 +49,9 @@ def decide(
     """The fastest candidate that beats both the pipeline given and plain AUTOTUNE, or else the better of those two.
 
     It beats them if its whole interval lies above 1. The fastest of several is likely to have been lucky, so the intervals are as
-    wide as it takes for the level to hold for all candidates that were in it at the end together (Bonferroni). A baseline that
-    failed or took more memory than it may need not be beaten, and is not returned if the other one is sound.
+    wide as it takes for the level to hold for all candidates that were in it at the end together (Bonferroni). The rounds that
+    those that beat them share tell which is the fastest. A baseline that failed or took more memory than it may need not be
+    beaten, and is not returned if the other one is sound.
 
     Args:
         contest: What was measured, the baselines among it.
@@ -59,14 +60,31 @@ def decide(
         autotune: Name of it with AUTOTUNE on every knob.
         level: The confidence that what is returned is faster.
     """
+    sound, over, strict = _over(contest, candidates, given, autotune, level)
+    best = contest.fastest(_beating(over))
+    if best is not None:
+        return replace(_won(best, over[best], given, autotune, contest), level=strict)
+    return replace(_unchanged(contest, list(over), over, sound, given, autotune, level), level=strict)
+
+
+def winners(contest: Contest, candidates: Sequence[str], *, level: float = LEVEL) -> list[str]:
+    """The candidates that beat both baselines, as `decide` has it, the fastest over them first."""
+    return _beating(_over(contest, candidates, GIVEN, AUTOTUNE, level)[1])
+
+
+def _beating(over: dict[str, dict[str, Interval]]) -> list[str]:
+    won = [name for name, found in over.items() if _least(found, "low") > 1]
+    return sorted(won, key=lambda name: -_least(over[name], "value"))
+
+
+def _over(
+    contest: Contest, candidates: Sequence[str], given: str, autotune: str, level: float
+) -> tuple[list[str], dict[str, dict[str, Interval]], float]:
+    """The baselines that are to be beaten, what every candidate is over each of them, and at which level."""
     running = [name for name in candidates if name not in contest.dropped]
     sound = [name for name in (given, autotune) if _is_sound(contest, name)]
     strict = 1 - (1 - level) / max(len(running), 1)
-    over = {name: {base: contest.ratio(name, base, level=strict) for base in sound} for name in running}
-    for name in sorted(running, key=lambda name: -_least(over[name], "value")):
-        if sound and _least(over[name], "low") > 1:
-            return replace(_won(name, over[name], given, autotune, contest), level=strict)
-    return replace(_unchanged(contest, running, over, sound, given, autotune, level), level=strict)
+    return sound, {n: {base: contest.ratio(n, base, level=strict) for base in sound} for n in running}, strict
 
 
 def _is_sound(contest: Contest, name: str) -> bool:

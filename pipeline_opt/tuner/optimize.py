@@ -19,7 +19,7 @@ from pipeline_opt.storage import remembering
 from pipeline_opt.tuner.baselines import autotuned
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
-from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN, Decision, decide
+from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN, Decision, decide, winners
 from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.proof import Equality, Preserves
 from pipeline_opt.tuner.sampled import sampled, share_to_compare
@@ -36,6 +36,8 @@ TRIAL_SHARE: Final = 0.35
 """The part of the time left that the trials of all plans take."""
 FINAL_SHARE: Final = 0.9
 """The part of the time left then that a second contest takes, of the most promising plan alone, where the first left it open."""
+AMONG_SHARE: Final = 0.35
+"""The part of the time left then that a contest takes of those plans alone that have won, where there are several."""
 PROOF_SHARE: Final = 0.5
 """The part of the time left in the end that the proof takes."""
 WAY_SHARE: Final = 0.8
@@ -182,22 +184,29 @@ class _Tuner:
     def _trials(self, plans: Mapping[str, Plan], facts: Facts) -> Contest:
         """The trials; where they leave it open, more of them for the most promising plan alone with the baselines.
 
-        It counts with the rounds that it had among all, so that it is held to the level for all of them.
+        It counts with the rounds that it had among all, so that it is held to the level for all of them. Where several plans
+        have won, they go on without the baselines, which may take most of the time: their rounds tell which is the fastest.
         """
         bench = self._bench
         seconds = bench.seconds(TRIAL_SHARE, LEAST_SHARE)
         part = bench.part(plans, facts, seconds)
         trials = bench.contest(plans, facts, seconds, part)
-        finalist = self._finalist(trials, [name for name in plans if name not in (GIVEN, AUTOTUNE)])
+        candidates = [name for name in plans if name not in (GIVEN, AUTOTUNE)]
+        won = winners(trials, candidates, level=STRICT)
+        if len(won) > 1:
+            among = bench.contest(
+                {n: plans[n] for n in won}, facts, bench.seconds(AMONG_SHARE), part, whole=trials.whole
+            )
+            return trials.joined(among)
+        finalist = None if won else self._finalist(trials, candidates)
         if finalist is None:
             return trials
         last = {name: plans[name] for name in (GIVEN, AUTOTUNE, finalist)}
         return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE), part, whole=trials.whole))
 
     def _finalist(self, trials: Contest, candidates: list[str]) -> str | None:
-        """The most promising candidate, where none has been shown to be faster yet and there is time to look closer."""
-        decided = decide(trials, candidates, level=STRICT).changed
-        if decided or self._bench.seconds(FINAL_SHARE) < LEAST_SHARE * self._bench.wishes.budget_s:
+        """The most promising candidate, where there is time to look closer."""
+        if self._bench.seconds(FINAL_SHARE) < LEAST_SHARE * self._bench.wishes.budget_s:
             return None
         over = {name: trials.ratio(name, GIVEN).value for name in candidates if name not in trials.dropped}
         best = max(over, key=lambda name: over[name] if over[name] == over[name] else 0.0, default=None)

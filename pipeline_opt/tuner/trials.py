@@ -19,7 +19,7 @@ data. Whole epochs, where there is time for them, need none of this.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final, Literal
@@ -119,9 +119,12 @@ class Contest:
     @property
     def best(self) -> str | None:
         """The fastest of those that are not out, by the rounds that they shared; None where none was measured."""
-        running = [c.name for c in self.candidates if c.dropped is None and any(turn.examples for turn in c.turns)]
-        best = running[0] if running else None
-        for name in running[1:]:
+        return self.fastest([c.name for c in self.candidates if c.dropped is None and any(t.examples for t in c.turns)])
+
+    def fastest(self, names: Sequence[str]) -> str | None:
+        """The fastest of some, by the rounds that they shared, the first of those that shared none; None of none."""
+        best = next(iter(names), None)
+        for name in names[1:]:
             if best is not None and self.ratio(name, best).value > 1:
                 best = name
         return best
