@@ -20,7 +20,7 @@ FEATURES = {
 
 
 def make(folder: Path, scale: float) -> None:
-    make_tabular(folder, scaled(240_000, scale, least=1000), shards=8, columns=40)
+    make_tabular(folder, scaled(60_000, scale, least=1000), shards=8, columns=40)
 
 
 def parse(record: Any) -> tuple[dict[str, Any], Any]:
