@@ -441,6 +441,14 @@ def test_it_stops_when_told_to() -> None:
     assert 20 < done.seconds < 20.2
 
 
+def test_memory_is_settled_once_before_each() -> None:
+    clock, settled = FakeClock(), list[float]()
+    done = run(clock, {"a": even(clock, 0.1), "b": even(clock, 0.1)}, settle=lambda: settled.append(clock.now()))
+    assert done.rounds
+    assert len(settled) == 2
+    assert settled[0] < settled[1]
+
+
 @pytest.mark.parametrize("wrong", [{"seconds": 0}, {"epochs": 0}, {"min_rounds": 0}, {"max_rounds": -1}])
 def test_arguments_out_of_range(wrong: dict[str, Any]) -> None:
     clock = FakeClock()

@@ -20,6 +20,7 @@ from pipeline_opt.plan import Combination, Plan, with_inner
 from pipeline_opt.profiler.endless import is_endless
 from pipeline_opt.sources import OpaqueDataset
 from pipeline_opt.stages import OpaqueStage
+from pipeline_opt.tuner.allocator import give_back
 from pipeline_opt.tuner.decision import GIVEN
 from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
@@ -152,6 +153,7 @@ class Bench:
             max_rounds=MOST_SLICES if part is None else MOST_WHOLE,
             seed=self.wishes.seed,
             memory_bytes=facts.memory_bytes,
+            settle=give_back,
             on_progress=lambda _, what: self.tell(what),
         )
 

@@ -16,6 +16,7 @@ from pipeline_opt.optimizer.rewrite import Rewrite
 from pipeline_opt.optimizer.search import Found, Search, Step, of_each_kind, search
 from pipeline_opt.plan import Plan
 from pipeline_opt.storage import remembering
+from pipeline_opt.tuner.allocator import keeping_memory
 from pipeline_opt.tuner.baselines import autotuned
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
@@ -125,7 +126,7 @@ def tune(
     Raises:
         PlanError, SourceError: The pipeline cannot be built.
     """
-    with Scratch() as scratch, remembering():
+    with Scratch() as scratch, remembering(), keeping_memory():
         return _Tuner(Bench(pipeline, wishes, machine, clock, on_progress, scratch)).run()
 
 

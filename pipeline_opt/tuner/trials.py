@@ -154,6 +154,7 @@ def contest(
     on_progress: Callable[[float, str], object] = lambda seconds, what: None,
     stop: Callable[[], bool] = lambda: False,
     rss: Callable[[], int] = lambda: int(psutil.Process().memory_info().rss),
+    settle: Callable[[], object] = lambda: None,
     explain: Callable[[BaseException], BaseException] = lambda error: translate(error, Plan(OpaqueDataset())),
 ) -> Contest:
     """Measure datasets against each other, all in each round, in an order drawn anew every time.
@@ -180,6 +181,7 @@ def contest(
         on_progress: Told the seconds that have passed and what is done, before every turn.
         stop: Asked between batches whether to stop.
         rss: Bytes of memory that the process has.
+        settle: Called before the first turn of each, whose growth is then its own: it may give back what was freed before.
         explain: Says what an error that ended a candidate means.
 
     Raises:
@@ -188,7 +190,7 @@ def contest(
     _check(datasets, seconds=seconds, epochs=epochs, min_rounds=min_rounds, max_rounds=max_rounds)
     runners = {name: Runner(make, elements_of, clock, rss, memory_bytes, stop) for name, make in datasets.items()}
     schedule = Schedule(min_rounds, max_rounds, epochs, epoch_examples, whole, job_epochs or epochs)
-    running = _Running(runners, schedule, clock, seconds, seed, memory_bytes, on_progress, explain)
+    running = _Running(runners, schedule, clock, seconds, seed, memory_bytes, on_progress, settle, explain)
     try:
         running.run()
     finally:
@@ -221,10 +223,11 @@ class _Running:
         seed: int,
         memory_bytes: int | None,
         on_progress: Callable[[float, str], object],
+        settle: Callable[[], object],
         explain: Callable[[BaseException], BaseException],
     ) -> None:
         self._runners, self._schedule, self._clock, self._seconds = runners, schedule, clock, seconds
-        self._memory_bytes, self._on_progress, self._explain = memory_bytes, on_progress, explain
+        self._memory_bytes, self._on_progress, self._settle, self._explain = memory_bytes, on_progress, settle, explain
         self._seed, self._random = seed, random.Random(seed)
         self._candidates = {name: Candidate(name) for name in runners}
         self._paces: dict[str, Pace] = {}
@@ -279,6 +282,8 @@ class _Running:
                 if self._stopped or self._left_s <= 0:
                     return
                 self._on_progress(self._elapsed_s, f"{name}: how fast it is")
+                if number == 0:
+                    self._settle()
                 enough_s = share_s if self._schedule.whole and not self._paces else short_s
                 turn = self._runners[name].take_slice(0, 0, None, min(share_s, self._left_s), enough_s)
                 self._candidates[name] = replace(self._candidates[name], probe=(*self._candidates[name].probe, turn))
