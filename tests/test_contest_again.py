@@ -58,6 +58,11 @@ def test_one_that_has_won_alone_needs_no_more() -> None:
     assert later == []
 
 
+def test_one_round_alone_shows_no_lack_of_promise() -> None:
+    later, _ = asked(made(given=[10], autotune=[10], a=[12], b=[11], c=[20]), made(given=[10], autotune=[10], b=[11]))
+    assert later == [["given", "autotune", "b"]]
+
+
 @pytest.mark.parametrize(("b", "expected"), [([6, 11, 6, 11], [["given", "autotune", "b"]]), ([11] * 4, [])])
 def test_where_none_has_won_the_most_promising_goes_on(b: list[float], expected: list[list[str]]) -> None:
     first = made(given=[10] * 4, autotune=[10] * 4, a=[12] * 4, b=b, c=[20] * 4)

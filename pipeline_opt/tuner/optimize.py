@@ -20,7 +20,7 @@ from pipeline_opt.tuner.allocator import keeping_memory
 from pipeline_opt.tuner.baselines import autotuned
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval
-from pipeline_opt.tuner.decision import AUTOTUNE, GIVEN, Decision, decide, winners
+from pipeline_opt.tuner.decision import AUTOTUNE, FEWEST, GIVEN, Decision, decide, winners
 from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.proof import Equality, Preserves
 from pipeline_opt.tuner.sampled import sampled, share_to_compare
@@ -206,12 +206,12 @@ class _Tuner:
         return trials.joined(bench.contest(last, facts, bench.seconds(FINAL_SHARE), part, whole=trials.whole))
 
     def _finalist(self, trials: Contest, candidates: list[str]) -> str | None:
-        """The most promising candidate, where there is time to look closer."""
+        """The most promising candidate, where there is time to look closer; none that many rounds have shown no promise of."""
         if self._bench.seconds(FINAL_SHARE) < LEAST_SHARE * self._bench.wishes.budget_s:
             return None
-        over = {name: trials.ratio(name, GIVEN).value for name in candidates if name not in trials.dropped}
-        best = max(over, key=lambda name: over[name] if over[name] == over[name] else 0.0, default=None)
-        return best if best is not None and not over[best] < 1 else None
+        over = {name: trials.ratio(name, GIVEN) for name in candidates if name not in trials.dropped}
+        best = max(over, key=lambda name: over[name].value if over[name].rounds else 0.0, default=None)
+        return None if best is None or (over[best].rounds >= FEWEST and over[best].value < 1) else best
 
     # ---- the decision ------------------------------------------------------------------------------------------------
 

@@ -273,7 +273,8 @@ class _Running:
     def _probe(self) -> None:
         """Find out everyone's speed, its fill, and, as it was idle while the others were probed, what it buffers.
 
-        Where epochs are whole the first one reads all of one, so that no round finds files that the system does not hold yet.
+        Where epochs are whole everyone goes through one, if there is time: no round finds files that the system does not hold
+        yet, or memory that the process has not had before.
         """
         share_s = self._seconds / 2 / len(self._runners)
         short_s = min(LONGEST_PROBE_S, PROBE_SHARE * self._seconds / 2 / len(self._runners))
@@ -284,7 +285,7 @@ class _Running:
                 self._on_progress(self._elapsed_s, f"{name}: how fast it is")
                 if number == 0:
                     self._settle()
-                enough_s = share_s if self._schedule.whole and not self._paces else short_s
+                enough_s = share_s if self._schedule.whole else short_s
                 turn = self._runners[name].take_slice(0, 0, None, min(share_s, self._left_s), enough_s)
                 self._candidates[name] = replace(self._candidates[name], probe=(*self._candidates[name].probe, turn))
                 self._judge(name, turn)
