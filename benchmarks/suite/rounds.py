@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from pipeline_opt.tuner.allocator import keeping_memory
 from suite.draining import Clock, Trial, common_elements, run
 from suite.names import BASES, PHASES
 from suite.ratios import ratio
@@ -72,6 +73,8 @@ def measure(
 ) -> Measured:
     """Measure all variants in turns. Who fails takes no further part; a base that fails ends it.
 
+    Memory that one frees stays with the process, as it does in a job of its own.
+
     Args:
         builds: What makes each variant's dataset, anew for every trial.
         rounds: How often each is measured.
@@ -80,12 +83,13 @@ def measure(
         clock: Tells the time.
     """
     measured = Measured()
-    for number in range(rounds):
-        trials: dict[str, Trial] = {}
-        for name in random.Random(number).sample(list(builds), len(builds)):
-            if name not in measured.failed:
-                _try(name, partial(run, builds[name], epochs, limit_s, clock), trials, measured.failed)
-        _keep(trials, measured)
+    with keeping_memory():
+        for number in range(rounds):
+            trials: dict[str, Trial] = {}
+            for name in random.Random(number).sample(list(builds), len(builds)):
+                if name not in measured.failed:
+                    _try(name, partial(run, builds[name], epochs, limit_s, clock), trials, measured.failed)
+            _keep(trials, measured)
     for name in measured.failed:
         measured.trials.pop(name, None)
     return measured
