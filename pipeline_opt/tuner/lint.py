@@ -22,6 +22,7 @@ from pipeline_opt.stages import FUNCTION_FIELDS
 from pipeline_opt.storage import remembering
 from pipeline_opt.summary import SCHEMA
 from pipeline_opt.text import plan_text
+from pipeline_opt.tuner.allocator import keeping_memory
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.bootstrap import Interval
 from pipeline_opt.tuner.decision import GIVEN
@@ -114,7 +115,7 @@ def lint(
     Raises:
         PlanError, SourceError: The pipeline cannot be built.
     """
-    with Scratch() as scratch, remembering():
+    with Scratch() as scratch, remembering(), keeping_memory():
         return _lint(Bench(pipeline, wishes, machine, clock, on_progress, scratch))
 
 
