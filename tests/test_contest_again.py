@@ -24,11 +24,11 @@ class FakeBench:
     given = ANY
     wishes = SimpleNamespace(budget_s=60.0)
 
-    def __init__(self, *prepared: Contest) -> None:
-        self._prepared, self.asked = iter(prepared), list[list[str]]()
+    def __init__(self, *prepared: Contest, left_s: float = 60.0) -> None:
+        self._prepared, self.asked, self._left_s = iter(prepared), list[list[str]](), left_s
 
     def seconds(self, share: float, least: float = 0.0) -> float:
-        return 60.0 * max(share, least)
+        return max(self._left_s * share, 60.0 * least)
 
     def part(self, plans: Mapping[str, Plan], facts: Facts, seconds: float) -> None:
         return None
@@ -38,8 +38,8 @@ class FakeBench:
         return next(self._prepared)
 
 
-def asked(*prepared: Contest) -> tuple[list[list[str]], Contest]:
-    bench: Any = FakeBench(*prepared)
+def asked(*prepared: Contest, left_s: float = 60.0) -> tuple[list[list[str]], Contest]:
+    bench: Any = FakeBench(*prepared, left_s=left_s)
     plans = dict.fromkeys(("given", "autotune", "a", "b", "c"), ANY)
     done = _Tuner(bench)._trials(plans, Facts())
     return bench.asked[1:], done
@@ -51,6 +51,12 @@ def test_those_that_have_won_go_on_without_the_baselines() -> None:
     assert later == [["a", "b"]]
     assert done.ratio("b", "a").rounds == 12
     assert done.ratio("b", "given").rounds == 4
+
+
+def test_no_contest_begins_where_no_time_is_left() -> None:
+    later, done = asked(made(given=[10] * 4, autotune=[10] * 4, a=[5] * 4, b=[6] * 4, c=[20] * 4), left_s=0.0)
+    assert later == []
+    assert done.best == "a"
 
 
 def test_one_that_has_won_alone_needs_no_more() -> None:

@@ -193,12 +193,10 @@ class _Tuner:
         part = bench.part(plans, facts, seconds)
         trials = bench.contest(plans, facts, seconds, part)
         candidates = [name for name in plans if name not in (GIVEN, AUTOTUNE)]
-        won = winners(trials, candidates, level=STRICT)
-        if len(won) > 1:
-            among = bench.contest(
-                {n: plans[n] for n in won}, facts, bench.seconds(AMONG_SHARE), part, whole=trials.whole
-            )
-            return trials.joined(among)
+        won, seconds = winners(trials, candidates, level=STRICT), bench.seconds(AMONG_SHARE)
+        if len(won) > 1 and seconds > 0:
+            rivals = {name: plans[name] for name in won}
+            return trials.joined(bench.contest(rivals, facts, seconds, part, whole=trials.whole))
         finalist = None if won else self._finalist(trials, candidates)
         if finalist is None:
             return trials
