@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline_opt.build.forms import Derived, derive
-from pipeline_opt.build.forms.verify import compare
+from pipeline_opt.build.forms.verify import NO_RESULTS, compare
 from pipeline_opt.build.traced import traced
 
 Step = tuple[int, int, int]
@@ -149,6 +149,7 @@ def test_a_batch_gives_what_its_elements_give(tf: Any, recipe: Recipe) -> None:
     assert isinstance(derived, Derived), derived
     put = (lambda dataset, size: dataset.padded_batch(size)) if form == "padded" else None
     agreement = compare(function, derived, elements_of(recipe), put)
+    assume(agreement.mismatch != NO_RESULTS)
     assert agreement.mismatch is None, agreement
     assert agreement.absolute == 0, agreement
     assert agreement.exact or derived.rounding, agreement
@@ -164,5 +165,6 @@ def test_components_do_not_mix(tf: Any, recipes: tuple[Recipe, Recipe]) -> None:
     assert isinstance(derived, Derived), derived
     elements = list(zip(*map(elements_of, recipes), strict=True))
     agreement = compare(function, derived, elements, lambda dataset, size: dataset.padded_batch(size))
+    assume(agreement.mismatch != NO_RESULTS)
     assert agreement.mismatch is None, agreement
     assert agreement.absolute == 0, agreement
