@@ -134,10 +134,7 @@ class Walk:
         self.loads.append(Load(name, (cpu + wait) / calls))
 
     def _consumer(self, out: Flow) -> None:
-        taking = 0.0 if self.facts.step_s else self.facts.take_s * out.elements
-        self.cpu += taking
-        self.python += taking
-        step = self.facts.step_s * out.elements + taking
+        step = self.facts.step_s * out.elements
         if not (self.tunes or has_prefetch(self.plan)):
             self.chain += step
             self.chain_name = self.chain_name or self.plan.source.kind

@@ -62,7 +62,6 @@ from pipeline_opt.tuner.samples import (
     gathered,
     one_thread,
     started,
-    taking_each,
 )
 from pipeline_opt.tuner.streams import stream_of
 
@@ -94,7 +93,7 @@ def gather_facts(
     gatherer = _Gatherer(plan, clock, cost, clock.now() + forms_s, on_progress)
     gatherer.run()
     known = (machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
-    return Facts(*known, start_s=gatherer.start_s(), take_s=gatherer.take_s())
+    return Facts(*known, start_s=gatherer.start_s())
 
 
 class _Gatherer:
@@ -115,7 +114,6 @@ class _Gatherer:
         self.functions: dict[Function, FunctionFacts] = {}
         self.stages: dict[str, StageFacts] = {}
         self._taken: dict[int, Samples] = {}
-        self._last: Samples | None = None
 
     def run(self) -> None:
         before: Samples | None = None
@@ -128,7 +126,6 @@ class _Gatherer:
                 before = self._looked_at(number, step, step.item, before)
             if before is None or not before.elements:
                 return
-        self._last = before
 
     def start_s(self) -> float:
         """Seconds to make the first iterator of the whole pipeline: TensorFlow optimises it and its functions then."""
@@ -137,10 +134,6 @@ class _Gatherer:
         except tf.errors.OpError:
             # As of a stage that fails, nothing is known of it.
             return 0.0
-
-    def take_s(self) -> float:
-        """Core-seconds in which a loop in Python takes an element of the whole pipeline; 0 where none could be looked at."""
-        return 0.0 if self._last is None else taking_each(self._last.dataset.take(1), self._clock)
 
     def _source(self, step: Built, source: Source) -> Samples:
         if isinstance(source, FileSource):

@@ -22,8 +22,6 @@ REPEATS: Final = 2
 GROWTH: Final = 32.0
 SLOW_S: Final = 0.6
 """A measurement that takes so long is not repeated."""
-TAKEN: Final = 50
-"""Elements that a loop in Python takes, to see how long that takes."""
 MOST_TIMED: Final = 1 << 22
 ALL: Final = 1 << 20
 """More elements than a stage makes of a few, unless it makes elements without end."""
@@ -146,20 +144,6 @@ def started(dataset: Any, clock: Clock) -> float:
     seconds = clock.now() - begun
     del iterator
     return seconds
-
-
-def taking_each(dataset: Any, clock: Clock) -> float:
-    """Core-seconds in which a loop in Python takes an element of a dataset, beside what making it takes."""
-    iterator = iter(_plain(dataset.repeat()))
-    next(iterator)
-
-    def once() -> float:
-        begun = clock.cpu()
-        for _ in range(TAKEN):
-            next(iterator)
-        return clock.cpu() - begun
-
-    return max(min(once() for _ in range(1 + REPEATS)) / TAKEN - cpu_each(dataset.repeat(), clock), 0.0)
 
 
 def drained(dataset: Any, count: int, clock: Clock) -> Taken:
