@@ -4,11 +4,12 @@
 
 Of each workload the plan given and others that the search reached, from the best to the worst by prediction, are built anew and
 drained for the job's epochs, in turns, after one that warms the page cache. Predicted is what `optimizer/model.py` says from the
-facts that were measured before: seconds to the first batch, and then seconds a row. An error is the larger of the two rates over
-the smaller one, less one: twice as fast and half as fast as predicted are both 100 %. A plan that fails is told, with the others.
+facts that were measured before: seconds to make an iterator, to open a file, and for every row. An error is the larger of the two
+rates over the smaller one, less one: twice as fast and half as fast as predicted are both 100 %. A plan that fails is told, with
+the others. How fast the plan given is was seen before the search (`tuner/pace.py`): errors of the others are told apart.
 
-Memory is the growth of the process over a trial, after what was freed before went back to the system, against the predicted
-peak; told only where that is large enough to be seen beside what TensorFlow itself takes.
+Memory is the growth of the process in a run of its own whose consumer waits now and then until all buffers are full
+(`suite/fullest.py`), against the predicted peak; of plans for which that is large enough to be seen beside what TensorFlow takes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ if __name__ == "__main__":
     os.environ.setdefault("GCS_READ_CACHE_BLOCK_SIZE_MB", "1")
 
 import argparse
-import ctypes
 import json
 import random
 import sys
@@ -36,6 +36,7 @@ from rich.table import Table
 from suite.catalogue import WORKLOADS
 from suite.data import folder_of
 from suite.draining import Trial, run
+from suite.fullest import fullest
 from suite.names import known_names
 from suite.surroundings import environment
 from suite.workload import WRITTEN, Setting, Workload
@@ -46,12 +47,16 @@ from pipeline_opt.machine import machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import epoch_rows
 from pipeline_opt.optimizer.search import Found, of_each_kind, search
+from pipeline_opt.tuner.allocator import give_back, keeping_memory
 from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.wishes import Wishes
 
+FILLING_S: Final = 8.0
+"""Seconds after which a run in which buffers fill is ended."""
 SEEN_BYTES: Final = 32 << 20
 """A predicted peak below that cannot be told from what else changes in the process."""
+GIVEN: Final = "given"
 CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 140)
 
 
@@ -64,7 +69,7 @@ class Pair:
     predicted: float
     measured: float
     predicted_bytes: float
-    grown_bytes: float
+    grown_bytes: float | None
 
     @property
     def error(self) -> float:
@@ -82,20 +87,20 @@ def spread(found: Sequence[Found], count: int) -> list[Found]:
 
 
 def predicted_rate(found: Found, facts: Facts, rows: float, epochs: int) -> float:
-    """Rows a second over a job of epochs of so many rows each, their first batches included.
+    """Rows a second over a job of epochs of so many rows each, from the first iterator on.
 
     The model may count others: where batches are of a size that it does not know, each is a row to it.
     """
-    counted = epoch_rows(found.plan, facts) or rows
-    first, start = found.prediction.first_batch_s, facts.start_s
+    counted, source = epoch_rows(found.plan, facts) or rows, facts.stage(found.plan.source.kind)
+    opened = source.open_s if source is not None else 0.0
     # `seconds` is for a row in all epochs together; only the first iterator takes long to make.
-    return epochs * rows / (start + epochs * (first - start) + counted * found.prediction.seconds)
+    return epochs * rows / (facts.start_s + epochs * opened + counted * found.prediction.seconds)
 
 
 def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: int = 0) -> Iterator[Pair | str]:
     """Plans of a workload, measured in turns; of one that failed, what happened."""
     workload, folder = workload.at(scale), folder_of(workload, scale)
-    with workload.place(folder) as place, Scratch() as scratch:
+    with workload.place(folder) as place, Scratch() as scratch, keeping_memory():
         given = workload.build(place, Setting(WRITTEN, workload.given))
         wishes = Wishes(epochs=workload.epochs, memory_bytes=workload.memory_bytes)
         bench = Bench(given, wishes, machine(), SystemClock(), lambda *_: None, scratch)
@@ -106,33 +111,27 @@ def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: in
         warming = [[0]]
         for turn in [*warming, *(draw.sample(range(len(plans)), len(plans)) for _ in range(rounds))]:
             for number in filter(trials.__contains__, turn):
-                _give_back()
+                give_back()
                 try:
                     trials[number].append(run(lambda n=number: scratch.build(plans[n].plan), workload.epochs))
                 except Exception as error:  # noqa: BLE001 - what breaks is told, and the others are measured
                     del trials[number]
                     yield f"{workload.name}, {_told(plans[number])}: {type(error).__name__}: {error}"
         for number, done in trials.items():
-            yield _pair(workload, plans[number], facts, done[len(warming) if number == 0 else 0 :])
-
-
-def _pair(workload: Workload, found: Found, facts: Facts, trials: list[Trial]) -> Pair:
-    rate = predicted_rate(found, facts, trials[0].epochs[0].elements, workload.epochs)
-    grown = median(trial.growth_bytes for trial in trials)
-    return Pair(workload.name, _told(found), rate, median(map(_rate, trials)), found.prediction.peak_bytes, grown)
+            found, counted = plans[number], done[len(warming) if number == 0 else 0 :]
+            held = found.prediction.peak_bytes
+            seen = held >= SEEN_BYTES
+            grown = fullest(lambda f=found: scratch.build(f.plan), workload.epochs, FILLING_S) if seen else None
+            rate = predicted_rate(found, facts, done[0].epochs[0].elements, workload.epochs)
+            yield Pair(workload.name, _told(found), rate, median(map(_rate, counted)), held, grown)
 
 
 def _told(found: Found) -> str:
-    return "+".join(step.rule for step in found.steps) or "given"
+    return "+".join(step.rule for step in found.steps) or GIVEN
 
 
 def _rate(trial: Trial) -> float:
     return sum(epoch.elements for epoch in trial.epochs) / sum(epoch.seconds for epoch in trial.epochs)
-
-
-def _give_back() -> None:
-    """Let the allocator give what was freed back to the system, so that growth is seen."""
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def report(pairs: Sequence[Pair]) -> Table:
@@ -144,24 +143,29 @@ def report(pairs: Sequence[Pair]) -> Table:
         table.add_column(title, justify="right")
     for pair in sorted(pairs, key=lambda pair: pair.error):
         rates = (f"{pair.predicted:,.0f}", f"{pair.measured:,.0f}", f"{pair.error:.0%}")
-        sizes = (f"{pair.predicted_bytes / 1e6:,.0f}", f"{pair.grown_bytes / 1e6:,.0f}")
+        grown = "" if pair.grown_bytes is None else f"{pair.grown_bytes / 1e6:,.0f}"
+        sizes = (f"{pair.predicted_bytes / 1e6:,.0f}", grown)
         table.add_row(pair.workload, pair.plan, *rates, *sizes)
     return table
 
 
 def sentences(pairs: Sequence[Pair]) -> list[str]:
     """What the pairs come to."""
-    errors = sorted(pair.error for pair in pairs)
-    ninth = errors[min(len(errors) - 1, round(0.9 * len(errors)))]
-    told = [f"throughput, {len(pairs)} pairs: median error {median(errors):.0%}, 90th percentile {ninth:.0%}"]
-    large = [pair for pair in pairs if pair.predicted_bytes >= SEEN_BYTES]
-    if large:
-        ratios = sorted(pair.grown_bytes / pair.predicted_bytes for pair in large)
+    changed = [pair for pair in pairs if pair.plan != GIVEN]
+    told = [_errors(name, some) for name, some in (("all", pairs), ("but the plans given", changed)) if some]
+    ratios = sorted(pair.grown_bytes / pair.predicted_bytes for pair in pairs if pair.grown_bytes is not None)
+    if ratios:
         told.append(
-            f"memory, {len(large)} pairs: grown over predicted {median(ratios):.2f} in the median, "
+            f"memory, {len(ratios)} pairs: grown over predicted {median(ratios):.2f} in the median, "
             f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
         )
     return told
+
+
+def _errors(name: str, pairs: Sequence[Pair]) -> str:
+    errors = sorted(pair.error for pair in pairs)
+    ninth = errors[min(len(errors) - 1, round(0.9 * len(errors)))]
+    return f"throughput, {name}, {len(pairs)} pairs: median error {median(errors):.0%}, 90th percentile {ninth:.0%}"
 
 
 def arguments() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -169,3 +170,4 @@ def test_to_make_an_iterator_is_measured_without_its_end() -> None:
     assert samples.started(Slow(), clock) == 2.0
     _, facts = measured(tf.data.Dataset.range(40).map(lambda number: number + 1).batch(4))
     assert facts.start_s > 0
+    assert 0 <= facts.take_s < math.inf

@@ -197,6 +197,23 @@ def test_a_consumer_waits_or_works_at_the_same_time() -> None:
     assert predict(plan(Batch(batch_size=10)), facts).bottleneck == "consumer"
 
 
+def test_taking_elements_in_python_is_work_of_a_core_of_the_consumer() -> None:
+    facts = dataclasses.replace(FACTS, take_s=20.0)
+    ahead = predict(plan(Batch(batch_size=10), Prefetch(buffer_size=1), OFF), facts)
+    # 2 s of a row's tenth of a batch, and 1 s to read it, on 4 cores.
+    assert loads(ahead) == {"tfrecords": 1.0, "consumer": 2.0, "cores": 0.75}
+    alone = predict(plan(Batch(batch_size=10), OFF), facts)
+    assert 1 / alone.rows_per_s == pytest.approx(3.0)
+    # Were the loop not the limit, reading would be.
+    assert (ahead.seconds, ahead.undrained_s) == (2.0, 1.0)
+    # What calls Python waits for the loop.
+    python = predict(plan(Map(function=PYTHON), Batch(batch_size=10), Prefetch(buffer_size=1), OFF), facts)
+    assert loads(python)["python"] == 3.0 + 2.0
+    # A step that was measured has it in it.
+    told = dataclasses.replace(facts, step_s=30.0)
+    assert loads(predict(plan(Batch(batch_size=10), Prefetch(), OFF), told))["consumer"] == pytest.approx(3.0)
+
+
 def test_a_prefetch_of_nothing_is_none() -> None:
     facts = dataclasses.replace(FACTS, step_s=30.0)
     nothing = Prefetch(buffer_size=0)

@@ -130,6 +130,13 @@ def test_maps_of_whole_batches_have_no_more_calls_than_they_need() -> None:
     assert "more_calls" in [step.rule for step in best.steps]
 
 
+def test_where_the_loop_that_takes_elements_is_the_limit_plans_are_told_apart_by_the_rest() -> None:
+    bound, off = dataclasses.replace(FACTS, take_s=1.0), Options(default_optimizations=False)
+    best = search(plan(mapped("a", 1), off), bound, (rule(more_calls),)).found[0]
+    assert best.plan.stage("a") == mapped("a", 2)
+    assert best.prediction.seconds >= 1.0
+
+
 def test_it_gets_past_a_step_that_does_not_help_by_itself() -> None:
     batched = known(100.0, 1000.0, batched=FormFacts(cpu_s=1e-6, bytes_out=1000.0))
     facts = dataclasses.replace(FACTS, functions={function("a"): batched})

@@ -173,6 +173,10 @@ class Facts:
         free: Whether the order is free of what leaves the plan that is looked at; None where nothing is around it.
         swallows: The stage behind the plan that is looked at that might leave out what a function fails on; "" if none does.
         start_s: Seconds to make the first iterator of the whole pipeline; later ones take less.
+        take_s: Core-seconds in which a loop in Python takes an element of the whole pipeline. They count where the pipeline is
+            only drained: a training step that is told has them in it.
+        pace: How many times as long the pipeline that was measured took as its stages, measured alone, would have it. All plans
+            are taken to do so.
     """
 
     cores: float = 1.0
@@ -190,6 +194,8 @@ class Facts:
     free: bool | None = None
     swallows: str = ""
     start_s: float = 0.0
+    take_s: float = 0.0
+    pace: float = 1.0
 
     def looked_at(self, function: Function) -> bool:
         """Whether a function, or every part of a chain, was looked at."""

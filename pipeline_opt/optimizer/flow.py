@@ -125,7 +125,7 @@ def last_flow(plan: Plan, facts: Facts) -> Flow:
 
 def within(facts: Facts, number: int) -> Facts:
     """The facts of a plan inside the source of another one; nobody takes a step between its elements."""
-    return replace(facts, prefix=inner_prefix(facts.prefix, number), step_s=0.0)
+    return replace(facts, prefix=inner_prefix(facts.prefix, number), step_s=0.0, take_s=0.0)
 
 
 def form_name(stage: Map) -> str:

@@ -33,10 +33,10 @@ from pipeline_opt.stages import (
     inner_stages,
 )
 
-AHEAD: Final = 2.5
+AHEAD: Final = 3
 """Files that a parallel interleave has open, or is opening, for each of its places (CONTRIBUTING.md).
 
-Measured 2.1 to 2.8, but only where a file is one request, and 1.4 to 1.6 where the processor was short.
+Measured 2.6 to 3.0, but only where a file is one request, and 1.4 to 2.2 where the processor was short.
 """
 
 CALLS_A_CORE: Final = 8
@@ -74,6 +74,7 @@ class Walk:
         chain: Seconds of the stages that one thread runs one after another, since the last hand-over.
         chain_name: The last of them.
         paces: Seconds for an element of the source before each stage that takes many before it gives one.
+        undrained_s: Seconds of the slowest resource for a row, were it nothing to take elements.
     """
 
     plan: Plan
@@ -89,14 +90,17 @@ class Walk:
     chain: float = 0.0
     chain_name: str = ""
     paces: dict[str, float] = field(default_factory=dict)
+    undrained_s: float = 0.0
 
     def run(self) -> list[Load]:
         """The seconds of every resource for a row that leaves the plan."""
         out = self.go()
-        self._consumer(out)
-        loads = [*self.loads, Load("python", self.python), Load("cores", self.cpu / self.facts.cores)]
         rows = max(out.rows_in_all, 1e-12)
-        return [Load(load.name, load.seconds / rows) for load in loads]
+        self._slow_down()
+        own = self._step(out)
+        self.undrained_s = max(load.seconds for load in self._all()) / rows
+        self._loop(out, own)
+        return [Load(load.name, load.seconds / rows) for load in self._all()]
 
     def go(self) -> Flow:
         """Walk to the end, where a thread has the chain so far in hand; gives what leaves the plan."""
@@ -133,13 +137,37 @@ class Walk:
         self.wait += wait / calls
         self.loads.append(Load(name, (cpu + wait) / calls))
 
-    def _consumer(self, out: Flow) -> None:
-        step = self.facts.step_s * out.elements
-        if not (self.tunes or has_prefetch(self.plan)):
+    def _step(self, out: Flow) -> float:
+        """The step, and the end of the last chain; gives the seconds of it in which whoever takes elements makes them."""
+        ahead, step = self.tunes or has_prefetch(self.plan), self.facts.step_s * out.elements
+        own = 0.0 if ahead else self.chain
+        if not ahead:
             self.chain += step
             self.chain_name = self.chain_name or self.plan.source.kind
         self._hand_over()
-        self.loads.append(Load("consumer", step))
+        if step:
+            self.loads.append(Load("consumer", step))
+        return own
+
+    def _loop(self, out: Flow, own: float) -> None:
+        """A loop in Python that takes elements, where no step is told that has it in it."""
+        if self.facts.step_s:
+            return
+        taking = self.facts.take_s * out.elements
+        self.cpu += taking
+        # One thread at a time runs it or a function in Python.
+        self.python += taking if self.python else 0.0
+        self.loads.append(Load("consumer", own + taking if taking else 0.0))
+
+    def _all(self) -> list[Load]:
+        return [*self.loads, Load("python", self.python), Load("cores", self.cpu / self.facts.cores)]
+
+    def _slow_down(self) -> None:
+        """Everything but the consumer takes longer in a pipeline than alone."""
+        pace = self.facts.pace
+        self.loads = [Load(load.name, load.seconds * pace) for load in self.loads]
+        self.paces = {name: seconds * pace for name, seconds in self.paces.items()}
+        self.chain, self.cpu, self.python = self.chain * pace, self.cpu * pace, self.python * pace
 
     def _source(self) -> None:
         source = self.plan.source
@@ -236,7 +264,7 @@ class Walk:
     def _reader(self, stage: Interleave, taken: Flow, given: Flow) -> None:
         cost, known = self.facts.overheads, self.facts.stage(self.plan.source.kind) or StageFacts()
         files = max(known.files, 1)
-        streams = min(self._calls(stage.num_parallel_calls, stage.cycle_length), files)
+        streams = min(self._calls(stage.num_parallel_calls, places(stage, self.facts)), files)
         at_once = 1.0 if stage.num_parallel_calls is None else min(AHEAD * streams, files) / streams
         wait = taken.elements * (_reading_wait(known) + _opening_wait(known) / at_once)
         inner = self._inside(stage, taken)
@@ -255,7 +283,7 @@ class Walk:
         self.python += calls * known.cpu_s if known.python else 0.0
         if isinstance(stage, Interleave) and stage.num_parallel_calls is not None:
             self._hand_over()
-            streams = self._calls(stage.num_parallel_calls, stage.cycle_length)
+            streams = self._calls(stage.num_parallel_calls, places(stage, self.facts))
             self._parallel(stage.name, work, wait, streams)
             self._add(stage.name, given.elements * cost.interleave)
         else:
@@ -281,10 +309,20 @@ class Walk:
         else:
             self._add(stage.name, work + given.elements * cost.element)
 
-    def _calls(self, *given: int | None) -> float:
+    def _calls(self, *given: float | None) -> float:
         """Calls at a time: those said, or as many as AUTOTUNE can make use of."""
         said = [float(number) for number in given if number is not None and number != AUTO]
         return min(said) if said else max(1.0, math.ceil(self.facts.cores))
+
+
+def places(stage: Interleave, facts: Facts) -> int:
+    """Inputs that an interleave takes elements of in turn; where that is left to TensorFlow, as it chooses (CONTRIBUTING.md)."""
+    cores, calls = math.ceil(facts.cores), stage.num_parallel_calls
+    if stage.cycle_length != AUTO:
+        return stage.cycle_length
+    if calls is None:
+        return cores
+    return math.ceil(cores / AHEAD) if calls == AUTO else min(calls, cores)
 
 
 def many_calls(facts: Facts) -> int:

@@ -6,6 +6,7 @@ import math
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import Flow, Steps, epoch_counts, flows, inside, source_flow, within
+from pipeline_opt.optimizer.loads import places
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import (
     AUTO,
@@ -94,7 +95,7 @@ def _held(stage: Stage, taken: Flow, given: Flow, count: float, facts: Facts) ->
         case Batch(num_parallel_calls=int() as calls):
             return _calls(calls, facts) * given.bytes
         case Interleave():
-            inputs = _calls(stage.cycle_length, facts)
+            inputs = places(stage, facts)
             return inputs * (stage.block_length * given.bytes + _inside(stage, taken, facts))
         case FlatMap():
             return _inside(stage, taken, facts)

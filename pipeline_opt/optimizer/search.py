@@ -163,7 +163,7 @@ class _Searcher:
             front = sorted(near, key=_merit)[:width]
             if not front:
                 return
-            better = _merit(front[0])[0] < best[0]
+            better = _merit(front[0])[:2] < best[:2]
             best, waited = min(best, _merit(front[0])), 0 if better else waited + 1
             if waited >= PATIENCE:
                 return
@@ -244,6 +244,8 @@ def is_allowed(rewrite: Rewrite, facts: Facts) -> bool:
     return True
 
 
-def _merit(found: Found) -> tuple[float, int, float]:
-    """Faster first; of equals the one with fewer changes, then with less memory."""
-    return (float(f"{found.prediction.seconds:.2e}"), len(found.steps), found.prediction.peak_bytes)
+def _merit(found: Found) -> tuple[float, float, int, float]:
+    """Faster first, then were the loop that takes elements faster; of equals with fewer changes, then with less memory."""
+    said = found.prediction
+    seconds, undrained = (float(f"{each:.2e}") for each in (said.seconds, said.undrained_s))
+    return (seconds, undrained, len(found.steps), said.peak_bytes)

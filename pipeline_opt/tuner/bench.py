@@ -23,6 +23,7 @@ from pipeline_opt.stages import OpaqueStage
 from pipeline_opt.tuner.allocator import give_back
 from pipeline_opt.tuner.decision import GIVEN
 from pipeline_opt.tuner.facts import gather_facts
+from pipeline_opt.tuner.pace import pace
 from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
 from pipeline_opt.tuner.rows import counter
 from pipeline_opt.tuner.scratch import Scratch
@@ -39,6 +40,8 @@ FACTS_SHARE: Final = 0.4
 MOST_SLICES: Final = 12
 MOST_WHOLE: Final = 24
 """Rounds of a contest at the most, of slices and of whole epochs of a part of the data, which can be shorter."""
+PACE_SHARE: Final = 0.05
+"""The part of the budget in which it is seen how fast the whole pipeline is."""
 RESERVE: Final = 0.5
 """The part of the free memory that a pipeline may take where nothing is said."""
 
@@ -114,6 +117,7 @@ class Bench:
             raise translate(error, start) from error
         free, wishes = int(self._machine.ram_available_bytes * RESERVE), self.wishes
         rows = last_flow(self.start, facts).rows
+        self.tell("measuring the whole pipeline")
         return dataclasses.replace(
             facts,
             memory_bytes=free if wishes.memory_bytes is None else wishes.memory_bytes,
@@ -121,6 +125,9 @@ class Bench:
             step_s=wishes.step_s if wishes.step_rows is None else wishes.step_s * rows / wishes.step_rows,
             bits=wishes.bits,
             order_free=wishes.order_free,
+            pace=pace(
+                lambda: self.scratch.build(self.given), self.start, facts, self.seconds(0.0, PACE_SHARE), self.clock
+            ),
         )
 
     # ---- trying ------------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ from pipeline_opt.tuner.samples import (
     gathered,
     one_thread,
     started,
+    taking_each,
 )
 from pipeline_opt.tuner.streams import stream_of
 
@@ -73,6 +74,8 @@ UNCOUNTED: Final = "it is known how many elements there are, and TensorFlow woul
 """Why what takes elements apart is not put into a pipeline, or changed."""
 BATCHES: Final = 64
 """Batches of rows cut from larger elements of which something is known; assumed."""
+PASSES: Final = 4
+"""How often elements are gone through anew to see how many a stage makes of them that gathers several before it gives one."""
 MOST_CUT: Final = 1 << 14
 """Rows that are cut for a measurement."""
 
@@ -93,7 +96,7 @@ def gather_facts(
     gatherer = _Gatherer(plan, clock, cost, clock.now() + forms_s, on_progress)
     gatherer.run()
     known = (machine.cores, machine.ram_available_bytes, gatherer.functions, gatherer.stages, gatherer.cost)
-    return Facts(*known, start_s=gatherer.start_s())
+    return Facts(*known, start_s=gatherer.start_s(), take_s=gatherer.take_s())
 
 
 class _Gatherer:
@@ -114,6 +117,7 @@ class _Gatherer:
         self.functions: dict[Function, FunctionFacts] = {}
         self.stages: dict[str, StageFacts] = {}
         self._taken: dict[int, Samples] = {}
+        self._last: Samples | None = None
 
     def run(self) -> None:
         before: Samples | None = None
@@ -126,6 +130,7 @@ class _Gatherer:
                 before = self._looked_at(number, step, step.item, before)
             if before is None or not before.elements:
                 return
+        self._last = before
 
     def start_s(self) -> float:
         """Seconds to make the first iterator of the whole pipeline: TensorFlow optimises it and its functions then."""
@@ -134,6 +139,10 @@ class _Gatherer:
         except tf.errors.OpError:
             # As of a stage that fails, nothing is known of it.
             return 0.0
+
+    def take_s(self) -> float:
+        """Core-seconds in which a loop in Python takes an element of the whole pipeline; 0 where none could be looked at."""
+        return 0.0 if self._last is None else taking_each(self._last.dataset.take(1), self._clock)
 
     def _source(self, step: Built, source: Source) -> Samples:
         if isinstance(source, FileSource):
@@ -268,9 +277,17 @@ class _Gatherer:
         return min(MOST_CUT, max(MOST_ELEMENTS, BATCHES * size))
 
     def _multiplied(self, stage: Stage, taken: Samples) -> float:
-        few = taken.elements if isinstance(stage, OpaqueStage | BucketBySequenceLength) else min(taken.elements, 4)
-        whole = transformations.apply(taken.dataset.take(few), _sequential(stage)).take(1 << 14)
-        return float(whole.reduce(tf.constant(0.0), lambda total, *_: total + 1.0)) / few
+        """Elements that a stage gives for one, without those that it only gives as there are no more."""
+        gathers = isinstance(stage, OpaqueStage | BucketBySequenceLength)
+        few = taken.elements if gathers else min(taken.elements, 4)
+
+        def given(passes: int) -> float:
+            whole = transformations.apply(taken.dataset.take(few).repeat(passes), _sequential(stage))
+            whole = whole.take(passes * MOST_CUT)
+            return float(whole.reduce(tf.constant(0.0), lambda total, *_: total + 1.0))
+
+        more = (given(1 + PASSES) - given(1)) / PASSES if gathers else 0.0
+        return (more or given(1)) / few
 
     def _early(self, number: int, stage: Filter, kept: float) -> None:
         """What the predicate costs before each of the maps that it follows: TensorFlow runs only what it needs of them."""

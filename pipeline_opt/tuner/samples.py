@@ -22,6 +22,8 @@ REPEATS: Final = 2
 GROWTH: Final = 32.0
 SLOW_S: Final = 0.6
 """A measurement that takes so long is not repeated."""
+TAKEN: Final = 50
+"""Elements that a loop in Python takes, to see how long that takes."""
 MOST_TIMED: Final = 1 << 22
 ALL: Final = 1 << 20
 """More elements than a stage makes of a few, unless it makes elements without end."""
@@ -54,7 +56,7 @@ def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEM
     """
     kept, started, sizes, rows = dataset.take(most).cache(), clock.now(), list[int](), list[int]()
     whole = True
-    for element in _plain(kept):
+    for element in plain(kept):
         sizes.append(element_bytes(element))
         rows.append(rows_of(element) if batched else 1)
         if sum(sizes) > MOST_BYTES or clock.now() - started > MOST_S:
@@ -70,7 +72,7 @@ def gathered(dataset: Any, clock: Clock, *, batched: bool, most: int = MOST_ELEM
 def in_memory(dataset: Any, count: int) -> Any:
     """The first elements of a dataset, made once: those of a cache that was not filled are made again each time."""
     kept = dataset.take(count).cache()
-    for _ in _plain(kept.skip(count)):
+    for _ in plain(kept.skip(count)):
         pass
     return kept
 
@@ -146,9 +148,23 @@ def started(dataset: Any, clock: Clock) -> float:
     return seconds
 
 
+def taking_each(dataset: Any, clock: Clock) -> float:
+    """Core-seconds in which a loop in Python takes an element of a dataset, beside what making it takes."""
+    iterator = iter(plain(dataset.repeat()))
+    next(iterator)
+
+    def once() -> float:
+        begun = clock.cpu()
+        for _ in range(TAKEN):
+            next(iterator)
+        return clock.cpu() - begun
+
+    return max(min(once() for _ in range(1 + REPEATS)) / TAKEN - cpu_each(dataset.repeat(), clock), 0.0)
+
+
 def drained(dataset: Any, count: int, clock: Clock) -> Taken:
     """Take so many elements, none of which reaches Python."""
-    iterator = iter(_plain(dataset.take(count).skip(count)))
+    iterator = iter(plain(dataset.take(count).skip(count)))
     started, used = clock.now(), clock.cpu()
     for _ in iterator:
         pass
@@ -162,7 +178,8 @@ def one_thread(dataset: Any) -> Any:
     return dataset.with_options(options)
 
 
-def _plain(dataset: Any) -> Any:
+def plain(dataset: Any) -> Any:
+    """The dataset without anything that TensorFlow adds."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False

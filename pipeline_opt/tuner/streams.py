@@ -11,6 +11,7 @@ from pipeline_opt.build.steps import build_steps
 from pipeline_opt.clock import Clock
 from pipeline_opt.plan import Plan
 from pipeline_opt.sources import FileSource, ResolvedSource
+from pipeline_opt.tuner.samples import drained, plain
 
 FILES: Final = 3
 MOST_S: Final = 2.0
@@ -39,26 +40,32 @@ def stream_of(source: FileSource, listed: ResolvedSource, clock: Clock) -> Strea
         listed: Its files.
         clock: Measures.
     """
-    firsts, rest_s, rest_bytes, elements = list[float](), 0.0, 0, 0
+    firsts, rest_s, rest_bytes, counts = list[float](), 0.0, 0, list[int]()
     datasets = [_dataset_of(source, listed, path) for path in listed.files[-FILES:]]
-    started, cpu = clock.now(), clock.cpu()
+    started = clock.now()
     for dataset in datasets:
-        begun, first = clock.now(), None
-        for element in dataset:
-            elements += 1
+        iterator = iter(plain(dataset))
+        begun, first, last = clock.now(), None, 0.0
+        counts.append(0)
+        for element in iterator:
+            counts[-1] += 1
+            last = clock.now()
             if first is None:
-                first = clock.now()
+                first = last
                 firsts.append(first - begun)
             else:
                 rest_bytes += len(element.numpy()) if hasattr(element, "numpy") else 0
-            if clock.now() - started > MOST_S:
+            if last - started > MOST_S:
                 break
-        rest_s += clock.now() - (first or begun)
+        # Not until the end is found, or the iterator is gone: both take long, but wait for no storage.
+        rest_s += 0.0 if first is None else last - first
         if clock.now() - started > MOST_S:
             break
-    used = clock.cpu() - cpu
     rate = rest_bytes / rest_s if rest_s > 0.01 and rest_bytes > 1 << 16 else None
-    return Stream(median(firsts) if firsts else 0.0, rate, used / max(elements, 1))
+    most = max(counts, default=0)
+    # Once more without a loop in Python, which takes longer than to read a small record.
+    used = drained(datasets[counts.index(most)], most, clock).cpu_s / most if most else 0.0
+    return Stream(median(firsts) if firsts else 0.0, rate, used)
 
 
 def _dataset_of(source: FileSource, listed: ResolvedSource, path: str) -> Any:
