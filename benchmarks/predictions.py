@@ -1,4 +1,4 @@
-"""How right the cost model is: predicted against measured throughput and memory, for plans of every workload of the suite.
+"""How right the cost model is: predicted against measured throughput, for plans of every workload of the suite.
 
     python benchmarks/predictions.py [--only NAME,...] [--plans N] [--rounds R] [--scale S] [--out FILE]
 
@@ -7,9 +7,6 @@ drained for the job's epochs, in turns, after one that warms the page cache. Pre
 facts that were measured before: seconds to make an iterator, to open a file, and for every row. An error is the larger of the two
 rates over the smaller one, less one: twice as fast and half as fast as predicted are both 100 %. A plan that fails is told, with
 the others. How fast the plan given is was seen before the search (`tuner/pace.py`): errors of the others are told apart.
-
-Memory is the growth of the process in a run of its own whose consumer waits now and then until all buffers are full
-(`suite/fullest.py`), against the predicted peak; of plans for which that is large enough to be seen beside what TensorFlow takes.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -36,7 +34,6 @@ from rich.table import Table
 from suite.catalogue import WORKLOADS
 from suite.data import folder_of
 from suite.draining import Trial, run
-from suite.fullest import fullest
 from suite.names import known_names
 from suite.surroundings import environment
 from suite.workload import WRITTEN, Setting, Workload
@@ -52,10 +49,6 @@ from pipeline_opt.tuner.bench import Bench
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.wishes import Wishes
 
-FILLING_S: Final = 8.0
-"""Seconds after which a run in which buffers fill is ended."""
-SEEN_BYTES: Final = 32 << 20
-"""A predicted peak below that cannot be told from what else changes in the process."""
 GIVEN: Final = "given"
 CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 140)
 
@@ -68,8 +61,6 @@ class Pair:
     plan: str
     predicted: float
     measured: float
-    predicted_bytes: float
-    grown_bytes: float | None
 
     @property
     def error(self) -> float:
@@ -97,15 +88,21 @@ def predicted_rate(found: Found, facts: Facts, rows: float, epochs: int) -> floa
     return epochs * rows / (facts.start_s + epochs * opened + counted * found.prediction.seconds)
 
 
-def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: int = 0) -> Iterator[Pair | str]:
-    """Plans of a workload, measured in turns; of one that failed, what happened."""
+@contextmanager
+def searched(workload: Workload, scale: float, count: int) -> Iterator[tuple[list[Found], Facts, Scratch]]:
+    """Plans of a workload, what was measured of it, and what builds them."""
     workload, folder = workload.at(scale), folder_of(workload, scale)
     with workload.place(folder) as place, Scratch() as scratch, keeping_memory():
         given = workload.build(place, Setting(WRITTEN, workload.given))
         wishes = Wishes(epochs=workload.epochs, memory_bytes=workload.memory_bytes)
         bench = Bench(given, wishes, machine(), SystemClock(), lambda *_: None, scratch)
         facts = bench.facts()
-        plans = spread(search(bench.start, facts).found, count)
+        yield spread(search(bench.start, facts).found, count), facts, scratch
+
+
+def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: int = 0) -> Iterator[Pair | str]:
+    """Plans of a workload, measured in turns; of one that failed, what happened."""
+    with searched(workload, scale, count) as (plans, facts, scratch):
         trials: dict[int, list[Trial]] = {number: [] for number in range(len(plans))}
         draw = random.Random(seed)
         warming = [[0]]
@@ -116,17 +113,15 @@ def pairs_of(workload: Workload, scale: float, count: int, rounds: int, seed: in
                     trials[number].append(run(lambda n=number: scratch.build(plans[n].plan), workload.epochs))
                 except Exception as error:  # noqa: BLE001 - what breaks is told, and the others are measured
                     del trials[number]
-                    yield f"{workload.name}, {_told(plans[number])}: {type(error).__name__}: {error}"
+                    yield f"{workload.name}, {told(plans[number])}: {type(error).__name__}: {error}"
         for number, done in trials.items():
-            found, counted = plans[number], done[len(warming) if number == 0 else 0 :]
-            held = found.prediction.peak_bytes
-            seen = held >= SEEN_BYTES
-            grown = fullest(lambda f=found: scratch.build(f.plan), workload.epochs, FILLING_S) if seen else None
-            rate = predicted_rate(found, facts, done[0].epochs[0].elements, workload.epochs)
-            yield Pair(workload.name, _told(found), rate, median(map(_rate, counted)), held, grown)
+            counted = done[len(warming) if number == 0 else 0 :]
+            rate = predicted_rate(plans[number], facts, done[0].epochs[0].elements, workload.epochs)
+            yield Pair(workload.name, told(plans[number]), rate, median(map(_rate, counted)))
 
 
-def _told(found: Found) -> str:
+def told(found: Found) -> str:
+    """The rules that lead to a plan."""
     return "+".join(step.rule for step in found.steps) or GIVEN
 
 
@@ -139,27 +134,17 @@ def report(pairs: Sequence[Pair]) -> Table:
     table = Table(title="Predicted and measured")
     for title in ("workload", "rules"):
         table.add_column(title)
-    for title in ("predicted rows/s", "measured rows/s", "error", "predicted MB", "grown MB"):
+    for title in ("predicted rows/s", "measured rows/s", "error"):
         table.add_column(title, justify="right")
     for pair in sorted(pairs, key=lambda pair: pair.error):
-        rates = (f"{pair.predicted:,.0f}", f"{pair.measured:,.0f}", f"{pair.error:.0%}")
-        grown = "" if pair.grown_bytes is None else f"{pair.grown_bytes / 1e6:,.0f}"
-        sizes = (f"{pair.predicted_bytes / 1e6:,.0f}", grown)
-        table.add_row(pair.workload, pair.plan, *rates, *sizes)
+        table.add_row(pair.workload, pair.plan, f"{pair.predicted:,.0f}", f"{pair.measured:,.0f}", f"{pair.error:.0%}")
     return table
 
 
 def sentences(pairs: Sequence[Pair]) -> list[str]:
     """What the pairs come to."""
     changed = [pair for pair in pairs if pair.plan != GIVEN]
-    told = [_errors(name, some) for name, some in (("all", pairs), ("but the plans given", changed)) if some]
-    ratios = sorted(pair.grown_bytes / pair.predicted_bytes for pair in pairs if pair.grown_bytes is not None)
-    if ratios:
-        told.append(
-            f"memory, {len(ratios)} pairs: grown over predicted {median(ratios):.2f} in the median, "
-            f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-        )
-    return told
+    return [_errors(name, some) for name, some in (("all", pairs), ("but the plans given", changed)) if some]
 
 
 def _errors(name: str, pairs: Sequence[Pair]) -> str:
@@ -196,8 +181,8 @@ def main() -> int:
         CONSOLE.print(*failed, f"{workload.name} is done", sep="\n", style="dim")
         broken += failed
         if given.out:
-            told: dict[str, Any] = {"environment": environment(), "pairs": [asdict(pair) for pair in pairs]}
-            given.out.write_text(json.dumps({**told, "broken": broken}, indent=1) + "\n")
+            known: dict[str, Any] = {"environment": environment(), "pairs": [asdict(pair) for pair in pairs]}
+            given.out.write_text(json.dumps({**known, "broken": broken}, indent=1) + "\n")
     if pairs:
         CONSOLE.print(report(pairs), *sentences(pairs), sep="\n")
     return 1 if broken else 0

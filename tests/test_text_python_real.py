@@ -125,6 +125,16 @@ MEMORY = {
     "lambda": memory(mapped(lambda number: number * FACTOR), mapped(lambda n, m=FACTOR: n + m)),
     "written out": memory(mapped(helped)),
     "closures": memory(mapped(grown(2)), mapped(grown(3))),
+    "one after another": memory(
+        Map(
+            function=Function.chain(
+                Function.of(lambda number: (number, -number)),
+                Function.of(lambda a, b: a - b),
+                Function.of(f.scale, factor=3),
+            )
+        ),
+        Filter(predicate=Function.chain(Function.of(f.double), Function.of(f.is_even))),
+    ),
     "filter": memory(Filter(predicate=Function.of(f.is_even))),
     "flat_map": memory(mapped(lambda n: tf.cast(n, tf.int64)), FlatMap(map_func=Function.of(f.up_to))),
     "interleave": memory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,18 @@ def test_a_function_that_makes_the_dataset_is_written_by_reference() -> None:
     assert back.factory == Function.of("mine:make", seed=3)
 
 
+def test_functions_one_after_another_are_a_list() -> None:
+    crop, decode = Function.of("mine:crop", size=2), Function.of("mine:decode")
+    chained = Function.chain(Function.chain(decode, crop), Function.of("flip.py:flip"))
+    plan = Plan(TextLines(paths=("a",)), (Map(function=chained), Filter(predicate=Function.chain(decode, decode))))
+    text = to_toml(plan)
+    assert loads(text) == plan
+    assert tomllib.loads(text)["stages"]["map"]["function"] == [
+        ["mine:decode", {"function": "mine:crop", "arguments": {"size": 2}}],
+        "flip.py:flip",
+    ]
+
+
 def test_loading_imports_nothing(tmp_path: Path) -> None:
     (tmp_path / "boom.py").write_text("raise SystemExit('imported')")
     before = set(sys.modules)
@@ -320,6 +333,12 @@ BAD_FILES = [
     (map_with("kind = 'map'\nfunction = 3"), "function=3 is not valid; valid: a function as 'package.module:function'"),
     (map_with("kind = 'map'\nfunction = 'a:b'\narguments = 1"), "decode: arguments=1 is not valid; write a table"),
     (map_with("kind = 'map'\nfunction = 'a:b'\narguments.x = 'literal: x()'"), "argument x: not a Python literal: x()"),
+    (map_with("kind = 'map'\nfunction = []"), "decode: no function is in the list; valid: one or more"),
+    (map_with("kind = 'map'\nfunction = ['a:b', 'b']"), "decode: function: not a function reference: 'b'"),
+    (map_with("kind = 'map'\nfunction = ['a:b', 3]"), "decode: function: not a function: 3"),
+    (map_with("kind = 'map'\nfunction = [{call = 'a:b'}]"), "decode: no argument is called 'call'; valid: function"),
+    (map_with("kind = 'map'\nfunction = [{arguments.x = 1}]"), "decode: function: not a function: None"),
+    (map_with("kind = 'map'\nfunction = ['a:b']\narguments.x = 1"), "arguments are given for a list of functions"),
     (map_with("kind = 'interleave'\narguments.x = 1"), "arguments are given, and no function to pass them to"),
     (map_with("kind = 'interleave'\ncycle_length = 'sequential'"), "valid: a whole number, 'auto'$"),
     (map_with("kind = 'padded_batch'\nbatch_size = 2\npadded_shapes = 'literal: ['"), "not a Python literal"),

@@ -30,8 +30,16 @@ NAME_BYTES = 256
 """A file's name; assumed."""
 EULER = 0.5772
 """What 1 + 1/2 + ... + 1/n has beyond the logarithm of n."""
+TAKEN = 2
+"""Elements that are held outside: a consumer has the last one until the next is there."""
 RESULTS = 2
 """Results that wait for each call of a parallel map; assumed: those of the calls under way, and as many that are done."""
+
+
+def peak_bytes(plan: Plan, facts: Facts, steps: Steps) -> float:
+    """Bytes that a plan holds at its fullest, with the elements that have left it: the consumer's and the next one."""
+    out = steps[-1][2] if steps else source_flow(plan, facts)
+    return held_bytes(plan, facts, steps) + TAKEN * out.bytes
 
 
 def held_bytes(plan: Plan, facts: Facts, steps: Steps | None = None) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import Steps, epoch_counts, flows, repetitions, source_flow
 from pipeline_opt.optimizer.loads import Load, Walk, has_prefetch, tunes_itself
-from pipeline_opt.optimizer.memory import held_bytes
+from pipeline_opt.optimizer.memory import peak_bytes
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import Cache, Shuffle, Skip, Stage, Unbatch
 
@@ -30,7 +30,7 @@ class Prediction:
         steady_rows_per_s: In later epochs, with what caches hold.
         bottleneck: The resource that sets the pace of the first epoch.
         loads: Seconds of every resource for a row, in the first epoch.
-        peak_bytes: The most that caches and buffers hold.
+        peak_bytes: The most that caches, buffers and the consumer hold.
         seconds: Seconds of a row over all epochs of the job: what the optimizer makes small.
         first_batch_s: Seconds to the first element: making the iterator, opening files, filling shuffles, and making it.
         undrained_s: As `seconds`, were it nothing to take elements of a pipeline that is only drained: where the loop is the
@@ -69,7 +69,7 @@ def predict(plan: Plan, facts: Facts) -> Prediction:
         1.0 / max(slowest_later.seconds, 1e-12),
         slowest.name,
         tuple(first),
-        held_bytes(plan, facts, steps),
+        peak_bytes(plan, facts, steps),
         filling * slowest.seconds + later * slowest_later.seconds,
         _first_batch(plan, facts, steps, walk, first),
         filling * walk.undrained_s + later * again.undrained_s,

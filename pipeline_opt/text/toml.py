@@ -20,8 +20,10 @@ The form of a file:
     size = 224
 
 A stage without a table has its kind's defaults; its kind is its name without a number at the end, unless the table
-says `kind`. `"auto"` stands for `AUTO`, `"sequential"` for a parallelism of None. What TOML has no form for (None inside
-a list, tuples, bytes) is a string that begins with `literal:` and goes on as Python writes the value.
+says `kind`. Functions that are called one after another are a list of references, those with arguments tables
+`{ function = ..., arguments = { ... } }`. `"auto"` stands for `AUTO`, `"sequential"` for a parallelism of None. What TOML
+has no form for (None inside a list, tuples, bytes) is a string that begins with `literal:` and goes on as Python writes
+the value.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ import tomli_w
 
 from pipeline_opt.access import Access
 from pipeline_opt.errors import FunctionError, PlanError
-from pipeline_opt.functions import Function
+from pipeline_opt.functions import Chain, Function
 from pipeline_opt.names import implied_kind, inner_prefix
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.sources import OpaqueDataset, Source, Tensors
@@ -98,14 +100,32 @@ def _arguments(item: Source | Stage, where: str) -> dict[str, Any]:
             settings = value.settings().items()
             table[field.name] = {name: toml_value(setting, f"{where}: access: {name}") for name, setting in settings}
         elif isinstance(value, Function):
-            table[field.name] = _reference(value, where)
+            table[field.name] = _function(value, where)
             bound = dict(value.arguments)
         else:
             converted = list(value) if is_list(field) and value is not None else value
             table[field.name] = _knob(field.name, field.default, converted, where)
     if bound:
-        table["arguments"] = {name: toml_value(value, f"{where}: argument {name}") for name, value in bound.items()}
+        table["arguments"] = _bound(bound, where)
     return table
+
+
+def _bound(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {name: toml_value(value, f"{where}: argument {name}") for name, value in arguments.items()}
+
+
+def _function(function: Function, where: str) -> Any:
+    """A reference; of functions one after another a list of them, each with its own arguments."""
+    if not isinstance(function.call, Chain):
+        return _reference(function, where)
+    return [_part(part, where) for part in function.call.functions]
+
+
+def _part(function: Function, where: str) -> Any:
+    told_of = _function(function, where)
+    return (
+        {"function": told_of, "arguments": _bound(dict(function.arguments), where)} if function.arguments else told_of
+    )
 
 
 def _knob(name: str, default: Any, value: Any, where: str) -> Any:

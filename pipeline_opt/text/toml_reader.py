@@ -31,7 +31,7 @@ _WORDS: Final[Mapping[type, str]] = {
     float: "a number",
     str: "a string",
     NoneType: "left out",
-    Function: "a function as 'package.module:function' or 'path/to/file.py:function'",
+    Function: "a function as 'package.module:function' or 'path/to/file.py:function', or a list of them",
 }
 
 
@@ -173,10 +173,30 @@ def _argument(field: dataclasses.Field[Any], hint: Any, given: Any, bound: Mappi
     if value is None or not _is_function(hint):
         return value
     try:
-        arguments = {name: _plain(argument, f"{where}: argument {name}") for name, argument in bound.items()}
-        return Function(Function.of(value).ref, bind(arguments))
+        return _function(value, bound, where)
+    except ConfigError:
+        raise
     except PlanError as error:
         raise ConfigError(f"{where}: {field.name}: {error}") from error
+
+
+def _function(value: Any, bound: Mapping[str, Any], where: str) -> Function:
+    """A function from a reference, or from a list of those that are called one after another."""
+    if isinstance(value, list):
+        if bound:
+            raise ConfigError(f"{where}: arguments are given for a list of functions; give each its own")
+        if not value:
+            raise ConfigError(f"{where}: no function is in the list; valid: one or more")
+        return Function.chain(*(_part(part, where) for part in value))
+    arguments = {name: _plain(argument, f"{where}: argument {name}") for name, argument in bound.items()}
+    return Function(Function.of(value).ref, bind(arguments))
+
+
+def _part(value: Any, where: str) -> Function:
+    if not isinstance(value, dict):
+        return _function(value, {}, where)
+    _require_known(value, ["function", "arguments"], where, "argument")
+    return _function(value.get("function"), _table(value.get("arguments", {}), f"{where}: arguments"), where)
 
 
 def _access(table: Mapping[str, Any], where: str) -> Access:
@@ -206,7 +226,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list | tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
     if hint in (int, float):
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
-    return isinstance(value, str if hint is Function else hint)
+    return isinstance(value, str | list if hint is Function else hint)
 
 
 def _valid(hint: Any) -> str:

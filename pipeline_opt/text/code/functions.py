@@ -8,7 +8,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final
 
 from pipeline_opt.errors import FunctionError, PlanError
-from pipeline_opt.functions import Function, load_reference
+from pipeline_opt.functions import Chain, Function, load_reference
 from pipeline_opt.lazy import LazyModule
 from pipeline_opt.text.code.layout import call, indent
 from pipeline_opt.text.code.origin import NoSourceError, find_origin, used_values, written_defaults
@@ -32,8 +32,7 @@ def function_code(script: Script, function: Function, stage: str) -> str:
         FunctionError: it has no reference and cannot be written out; names the stage, the reason and the remedy.
     """
     try:
-        code = _expression(script, function)
-        bound = [f"{name}={_literal(script, value, f'argument {name}')}" for name, value in function.arguments]
+        return _bound(script, function)
     except (NoSourceError, RecursionError) as error:
         # Functions that call each other through their closures would be written out for ever.
         reason = error if isinstance(error, NoSourceError) else "it uses functions that use it"
@@ -41,10 +40,18 @@ def function_code(script: Script, function: Function, stage: str) -> str:
             f"{stage}: {function.label} cannot be written as code: {reason}; define it at the top of a module or file "
             "and pass it from there, or as 'package.module:function' or 'path/to/file.py:function'"
         ) from error
+
+
+def _bound(script: Script, function: Function) -> str:
+    """A function with the arguments that are bound to it."""
+    code = _expression(script, function)
+    bound = [f"{name}={_literal(script, value, f'argument {name}')}" for name, value in function.arguments]
     return _partial(script, code, bound) if bound else code
 
 
 def _expression(script: Script, function: Function) -> str:
+    if isinstance(function.call, Chain):
+        return script.chain([_bound(script, part) for part in function.call.functions])
     if function.ref is None:
         return _callable(script, function.call)
     where, _, name = function.ref.rpartition(":")

@@ -8,11 +8,11 @@ import re
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from pipeline_opt.text.code.layout import INDENT, docstring, indent
+from pipeline_opt.text.code.layout import INDENT, call, docstring, indent
 
 RESERVED: Final = (
     "tf", "np", "functools", "importlib", "sys", "base64", "io", "Path", "make_dataset", "ds", "files", "labels",
-    "options", "name", "path", "label",
+    "options", "name", "path", "label", "_chain",
 )  # fmt: skip
 """Names that the script itself uses."""
 
@@ -25,6 +25,18 @@ _LOADER: Final = '''def _load_file(path):
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module'''
+
+
+_CHAIN: Final = '''def _chain(*functions):
+    """The functions one after another, as maps in a row call them."""
+
+    def call(*elements):
+        for function in functions:
+            given = function(*elements)
+            elements = given if type(given) is tuple else (given,)
+        return given
+
+    return call'''
 
 
 class _Imported(NamedTuple):
@@ -69,6 +81,12 @@ class Script:
             self._files[path] = self._bind(f"_{stem}", _Imported(path))
             self._blocks.append(f"{self._files[path]} = _load_file({path!r})")
         return f"{self._files[path]}.{attribute}"
+
+    def chain(self, functions: list[str]) -> str:
+        """The expression that stands for functions that are called one after another."""
+        if _CHAIN not in self._blocks:
+            self._blocks.append(_CHAIN)
+        return call("_chain", functions)
 
     def fits(self, name: str, value: Any) -> bool:
         """Whether a name is free, or stands for this very object already."""
