@@ -7,8 +7,7 @@ and with glibc mapping blocks of 64 KB and more. `--usual` measures as TensorFlo
 
 Plans are those of `benchmarks/predictions.py`; measured are the ones whose predicted peak can be told from what TensorFlow takes
 besides. Each is written to a file and built in a process of its own; one with a function that nothing can import is left out, and
-told. The consumer waits now and then until all buffers are full
-(`suite/fullest.py`).
+told. The consumer is slower than the pipeline, so that buffers are full (`suite/fullest.py`).
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ RETURNED: Final = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "6553
 """The environment in which what is freed goes back to the system at once."""
 SEEN_BYTES: Final = 32 << 20
 """A predicted peak below that cannot be told from what else changes in the process."""
-FILLING_S: Final = 8.0
+FILLING_S: Final = 12.0
 """Seconds after which a job of one epoch is ended: its buffers are full."""
 WITHIN: Final = 0.2
 CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 140)

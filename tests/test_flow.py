@@ -264,7 +264,7 @@ PLACE = 24
         ((Cache(filename="/c"),), 0),
         ((Prefetch(buffer_size=3),), 300),
         ((Batch(batch_size=10), Prefetch()), 1000 + 2 * 1000),
-        ((Map(function=DECODE, num_parallel_calls=3),), 2 * 3 * 500),
+        ((Map(function=DECODE, num_parallel_calls=3),), 3 * 500 + 2 * 100),
         ((Batch(batch_size=10, num_parallel_calls=-1),), 2 * 1000),
         ((Interleave(cycle_length=5, block_length=2),), 5 * 2 * 100),
         ((Interleave(cycle_length=5, inner=(Batch(batch_size=10),)),), 5 * (1000 + 1000)),

@@ -1,4 +1,4 @@
-"""How much a pipeline holds at the most: the growth of the process where the consumer is slow, so that all buffers fill."""
+"""How much a pipeline holds at the most: the growth of the process where the consumer is slower, so that buffers are full."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ import tensorflow as tf
 
 from pipeline_opt.tuner.allocator import give_back
 
-STILL_S: Final = 0.25
-"""Buffers are full once the process has not grown for so long,"""
-LONGEST_S: Final = 3.0
-"""or after this."""
-GROWN_BYTES: Final = 1 << 20
-"""Less than this is no growth."""
+QUICK: Final = 8
+"""Batches that are taken as they come: from then on the consumer takes as long again for each."""
+LONGEST_STEP_S: Final = 2.0
 
 
 def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -> int:
     """Bytes by which the process grows at the most in a job's epochs.
 
-    After 1, 2, 4, 8, ... batches of an epoch, and after its last one, nothing is taken until all buffers are full.
+    The consumer is slow all the time: AUTOTUNE makes a prefetch twice as large whenever it was full and then empty.
 
     Args:
         build: Builds the dataset, so that its caches are empty.
@@ -41,25 +38,16 @@ def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -
     give_back()
     start = most = held()
     until = time.monotonic() + (limit_s if epochs == 1 else math.inf)
+    step = 0.0
     for _ in range(epochs):
-        iterator = iter(dataset)
+        iterator, began = iter(dataset), time.monotonic()
         for count, _batch in enumerate(iterator, start=1):
-            if count & (count - 1) == 0:
-                most = max(most, _filled(held))
-            if time.monotonic() > until:
-                break
             most = max(most, held())
-        most = max(most, _filled(held))
+            if count == QUICK:
+                step = min((time.monotonic() - began) / QUICK, LONGEST_STEP_S)
+            time.sleep(step)
+            most = max(most, held())
+            if count > QUICK and time.monotonic() > until:
+                break
         del iterator
     return most - start
-
-
-def _filled(held: Callable[[], int]) -> int:
-    """What is held once it does not grow any more."""
-    most, since = held(), time.monotonic()
-    end = since + LONGEST_S
-    while time.monotonic() < min(end, since + STILL_S):
-        time.sleep(STILL_S / 10)
-        if held() > most + GROWN_BYTES:
-            most, since = held(), time.monotonic()
-    return most

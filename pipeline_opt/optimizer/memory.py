@@ -32,8 +32,6 @@ EULER = 0.5772
 """What 1 + 1/2 + ... + 1/n has beyond the logarithm of n."""
 TAKEN = 2
 """Elements that are held outside: a consumer has the last one until the next is there."""
-RESULTS = 2
-"""Results that wait for each call of a parallel map; assumed: those of the calls under way, and as many that are done."""
 
 
 def peak_bytes(plan: Plan, facts: Facts, steps: Steps) -> float:
@@ -99,7 +97,8 @@ def _held(stage: Stage, taken: Flow, given: Flow, count: float, facts: Facts) ->
         case Prefetch(buffer_size=size):
             return (math.ceil(facts.cores) if size == AUTO else size) * taken.bytes
         case Map(num_parallel_calls=int() as calls):
-            return RESULTS * _calls(calls, facts) * given.bytes
+            # Calls that are done keep what they gave, those that run what they took.
+            return _calls(calls, facts) * given.bytes + min(_calls(calls, facts), math.ceil(facts.cores)) * taken.bytes
         case Batch(num_parallel_calls=int() as calls):
             return _calls(calls, facts) * given.bytes
         case Interleave():
