@@ -14,8 +14,10 @@ import tensorflow as tf
 from pipeline_opt.tuner.allocator import give_back
 
 QUICK: Final = 8
-"""Batches that are taken as they come: from then on the consumer takes as long again for each."""
-LONGEST_STEP_S: Final = 2.0
+"""Batches that are taken as they come,"""
+SLOWER: Final = 3.0
+"""and how many times as long the consumer takes for each from then on."""
+LONGEST_STEP_S: Final = 3.0
 
 
 def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -> int:
@@ -44,7 +46,7 @@ def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -
         for count, _batch in enumerate(iterator, start=1):
             most = max(most, held())
             if count == QUICK:
-                step = min((time.monotonic() - began) / QUICK, LONGEST_STEP_S)
+                step = min(SLOWER * (time.monotonic() - began) / QUICK, LONGEST_STEP_S)
             time.sleep(step)
             most = max(most, held())
             if count > QUICK and time.monotonic() > until:
