@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from pipeline_opt.tuner.allocator import give_back
 
-QUICK: Final = 8
+QUICK: Final = 3
 """Batches that are taken as they come,"""
 SLOWER: Final = 3.0
 """and how many times as long the consumer takes for each from then on."""
@@ -45,8 +45,11 @@ def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -
         iterator, began = iter(dataset), time.monotonic()
         for count, _batch in enumerate(iterator, start=1):
             most = max(most, held())
-            if count == QUICK:
-                step = min(SLOWER * (time.monotonic() - began) / QUICK, LONGEST_STEP_S)
+            if count == 1:
+                # Without the first one, before which a shuffle may have been filled.
+                began = time.monotonic()
+            elif count == QUICK:
+                step = min(SLOWER * (time.monotonic() - began) / (QUICK - 1), LONGEST_STEP_S)
             time.sleep(step)
             most = max(most, held())
             if count > QUICK and time.monotonic() > until:

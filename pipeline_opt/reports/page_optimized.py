@@ -109,6 +109,7 @@ def _asked(facts: Facts) -> tuple[tuple[str, str], ...]:
 def _searched(tuning: Tuning) -> tuple[tuple[str, str], ...]:
     contest = tuning.contest
     return (
+        ("time of the pipeline given, over that of its stages alone", units.ratio(tuning.facts.pace)),
         ("plans reached", f"{len(tuning.search.found):,}"),
         ("trials", f"{units.plural(contest.rounds, 'round')} in {units.seconds(contest.seconds)}, seed {contest.seed}"),
     )
