@@ -14,7 +14,7 @@ from pipeline_opt.optimizer.model import predict
 from pipeline_opt.plan import Plan
 from pipeline_opt.sources import TFRecords
 from pipeline_opt.stages import Batch, Options
-from pipeline_opt.tuner.pace import pace
+from pipeline_opt.tuner.pace import MOST, pace
 
 NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 FACTS = Facts(cores=1.0, stages={"tfrecords": StageFacts(cpu_s=1.0, elements=10**6)}, overheads=NOTHING)
@@ -65,6 +65,18 @@ def test_of_one_long_run_the_warming_counts() -> None:
 @pytest.mark.parametrize("count", [0, 3])
 def test_too_few_elements_tell_nothing(count: int) -> None:
     assert seen(lambda _: itertools.repeat(6.0, count)) == 1.0
+
+
+def test_no_more_elements_are_taken_than_tell_enough() -> None:
+    taken = 0
+
+    def quick(_: int) -> Iterator[float]:
+        nonlocal taken
+        for taken in itertools.count():
+            yield 1e-3
+
+    assert seen(quick, seconds=1e6) == pytest.approx(1e-3 / 2)
+    assert taken <= MOST + 1
 
 
 def test_what_fails_tells_nothing() -> None:

@@ -6,6 +6,7 @@ stage alone. Of pipelines of the same data on the same machine it is much the sa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -27,6 +28,8 @@ LOOP: Final = 0.5
 """The part of an element's time that the loop may take: beyond it, what is seen is the loop and not the pipeline."""
 FEWEST: Final = 4
 """Elements from which on a run tells how fast it is."""
+MOST: Final = 1 << 15
+"""Elements that are taken at the most."""
 
 
 def pace(make: Callable[[], Any], plan: Plan, facts: Facts, seconds: float, clock: Clock) -> float:
@@ -53,9 +56,10 @@ def pace(make: Callable[[], Any], plan: Plan, facts: Facts, seconds: float, cloc
 
 def _element_s(make: Callable[[], Any], clock: Clock, seconds: float) -> float | None:
     """Seconds for an element of a dataset, once it has settled, or in a short epoch; None if it gave too few, or failed."""
-    runner = Runner(make, lambda _: 1, clock, lambda: 0, None, lambda: False)
+    seen = itertools.count()
+    runner = Runner(make, lambda _: 1, clock, lambda: 0, None, lambda: next(seen) >= MOST)
     turns = [runner.take_slice(0, 0, None, seconds, SETTLING * seconds)]
-    if runner.is_open:
+    if runner.is_open and turns[0].cut != "stopped":
         turns.append(runner.take_slice(0, 0, None, seconds, (1 - SETTLING) * seconds))
     # All of an epoch counts that ended: a shuffle may have done all its work before it gave the first element.
     counted = turns[-1:] if runner.is_open else turns
