@@ -72,11 +72,12 @@ def test_no_more_elements_are_taken_than_tell_enough() -> None:
 
     def quick(_: int) -> Iterator[float]:
         nonlocal taken
-        for taken in itertools.count():
+        while True:
+            taken += 1
             yield 1e-3
 
     assert seen(quick, seconds=1e6) == pytest.approx(1e-3 / 2)
-    assert taken <= MOST + 1
+    assert taken <= 2 * (MOST + 1)
 
 
 def test_what_fails_tells_nothing() -> None:
