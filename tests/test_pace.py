@@ -27,7 +27,7 @@ Times = Callable[[int], Iterator[float]]
 """What the elements take, in the run of a number."""
 
 
-def seen(times: Times, seconds: float = 1000.0, facts: Facts = FACTS) -> float:
+def seen(times: Times, seconds: float = 1000.0, facts: Facts = FACTS, rss: Callable[[], int] = lambda: 0) -> float:
     clock, number = FakeClock(), itertools.count()
 
     class Dataset:
@@ -36,7 +36,7 @@ def seen(times: Times, seconds: float = 1000.0, facts: Facts = FACTS) -> float:
                 clock.sleep(each)
                 yield 0
 
-    return pace(Dataset, PLAN, facts, seconds, clock)
+    return pace(Dataset, PLAN, facts, seconds, clock, rss)
 
 
 def test_the_time_of_an_element_is_compared_to_the_one_predicted() -> None:
@@ -78,6 +78,20 @@ def test_no_more_elements_are_taken_than_tell_enough() -> None:
 
     assert seen(quick, seconds=1e6) == pytest.approx(1e-3 / 2)
     assert taken <= 2 * (MOST + 1)
+
+
+def test_a_run_that_takes_more_memory_than_it_may_is_ended_and_tells_nothing() -> None:
+    facts, held, taken = dataclasses.replace(FACTS, memory_bytes=1000), itertools.count(0, 400), 0
+
+    def large(_: int) -> Iterator[float]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield 6.0
+
+    assert seen(large, facts=facts, rss=lambda: next(held)) == 1.0
+    # In two runs, of which each may grow by two elements.
+    assert taken <= 8
 
 
 def test_what_fails_tells_nothing() -> None:

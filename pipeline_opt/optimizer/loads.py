@@ -309,7 +309,7 @@ class Walk:
         else:
             self._add(stage.name, work + given.elements * cost.element)
 
-    def _calls(self, *given: float | None) -> float:
+    def _calls(self, *given: int | None) -> float:
         """Calls at a time: those said, or as many as AUTOTUNE can make use of."""
         said = [float(number) for number in given if number is not None and number != AUTO]
         return min(said) if said else max(1.0, math.ceil(self.facts.cores))

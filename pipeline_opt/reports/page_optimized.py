@@ -107,9 +107,10 @@ def _asked(facts: Facts) -> tuple[tuple[str, str], ...]:
 
 
 def _searched(tuning: Tuning) -> tuple[tuple[str, str], ...]:
-    contest = tuning.contest
+    contest, pace = tuning.contest, tuning.facts.pace
+    seen = (("time of the pipeline given, over that of its stages alone", units.ratio(pace)),) if pace != 1 else ()
     return (
-        ("time of the pipeline given, over that of its stages alone", units.ratio(tuning.facts.pace)),
+        *seen,
         ("plans reached", f"{len(tuning.search.found):,}"),
         ("trials", f"{units.plural(contest.rounds, 'round')} in {units.seconds(contest.seconds)}, seed {contest.seed}"),
     )

@@ -117,18 +117,18 @@ class Bench:
             raise translate(error, start) from error
         free, wishes = int(self._machine.ram_available_bytes * RESERVE), self.wishes
         rows = last_flow(self.start, facts).rows
-        self.tell("measuring the whole pipeline")
-        return dataclasses.replace(
+        facts = dataclasses.replace(
             facts,
             memory_bytes=free if wishes.memory_bytes is None else wishes.memory_bytes,
             epochs=wishes.epochs,
             step_s=wishes.step_s if wishes.step_rows is None else wishes.step_s * rows / wishes.step_rows,
             bits=wishes.bits,
             order_free=wishes.order_free,
-            pace=pace(
-                lambda: self.scratch.build(self.given), self.start, facts, self.seconds(0.0, PACE_SHARE), self.clock
-            ),
         )
+        self.tell("measuring the whole pipeline")
+        seconds = self.seconds(0.0, PACE_SHARE)
+        found = pace(lambda: self.scratch.build(self.given), self.start, facts, seconds, self.clock)
+        return dataclasses.replace(facts, pace=found)
 
     # ---- trying ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """How much longer a pipeline takes as a whole than what was measured of each of its stages alone would have it.
 
 In a pipeline, threads wake one another and share caches with whatever else is on the machine; what that costs cannot be seen of a
-stage alone. Of pipelines of the same data on the same machine it is much the same (CONTRIBUTING.md).
+stage alone. Plans over the same data are taken to share it: how right that is, `benchmarks/predictions.py` tells.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import last_flow
 from pipeline_opt.optimizer.model import predict
 from pipeline_opt.plan import Plan
-from pipeline_opt.tuner.turns import Runner
+from pipeline_opt.tuner.turns import Runner, resident
 
 LONGEST_FIRST: Final = 0.5
 """The part of the time that a first element may be predicted to take."""
@@ -32,32 +32,43 @@ MOST: Final = 1 << 15
 """Elements that are taken at the most."""
 
 
-def pace(make: Callable[[], Any], plan: Plan, facts: Facts, seconds: float, clock: Clock) -> float:
+def pace(
+    make: Callable[[], Any],
+    plan: Plan,
+    facts: Facts,
+    seconds: float,
+    clock: Clock,
+    rss: Callable[[], int] = resident,
+) -> float:
     """The time that a pipeline takes over that predicted for it; 1 where that cannot be seen in some seconds.
 
     Args:
         make: Makes its dataset.
         plan: Its plan.
-        facts: What is known of its stages.
+        facts: What is known of its stages. A run that takes more memory than they allow is ended, and tells nothing.
         seconds: Seconds for all, about.
         clock: Measures.
+        rss: Bytes of memory that the process has.
     """
     said = predict(plan, replace(facts, epochs=1, step_s=0.0))
     if said.first_batch_s > LONGEST_FIRST * seconds:
         return 1.0
+
+    def run(for_s: float) -> float | None:
+        seen = itertools.count()
+        return _element_s(Runner(make, lambda _: 1, clock, rss, facts.memory_bytes, lambda: next(seen) >= MOST), for_s)
+
     until = clock.now() + seconds
-    warming = _element_s(make, clock, WARMING * seconds)
+    warming = run(WARMING * seconds)
     left = until - clock.now()
-    measured = _element_s(make, clock, left) if left > WARMING * seconds else warming
+    measured = run(left) if left > WARMING * seconds else warming
     if measured is None or facts.take_s > LOOP * measured:
         return 1.0
     return measured * said.rows_per_s / last_flow(plan, facts).rows
 
 
-def _element_s(make: Callable[[], Any], clock: Clock, seconds: float) -> float | None:
+def _element_s(runner: Runner, seconds: float) -> float | None:
     """Seconds for an element of a dataset, once it has settled, or in a short epoch; None if it gave too few, or failed."""
-    seen = itertools.count()
-    runner = Runner(make, lambda _: 1, clock, lambda: 0, None, lambda: next(seen) >= MOST)
     turns = [runner.take_slice(0, 0, None, seconds, SETTLING * seconds)]
     if runner.is_open and turns[0].cut != "stopped":
         turns.append(runner.take_slice(0, 0, None, seconds, (1 - SETTLING) * seconds))
@@ -66,6 +77,6 @@ def _element_s(make: Callable[[], Any], clock: Clock, seconds: float) -> float |
     runner.close()
     stretches = [stretch for turn in counted for stretch in (*turn.lead, *turn.counted)]
     elements = sum(stretch.examples for stretch in stretches)
-    if turns[-1].cut == "error" or elements < FEWEST:
+    if turns[-1].cut in ("error", "memory") or elements < FEWEST:
         return None
     return sum(stretch.seconds for stretch in stretches) / elements

@@ -24,8 +24,6 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final, Literal
 
-import psutil
-
 from pipeline_opt.build.failures import translate
 from pipeline_opt.clock import Clock
 from pipeline_opt.errors import UsageError
@@ -34,7 +32,7 @@ from pipeline_opt.sources import OpaqueDataset
 from pipeline_opt.tuner.bootstrap import LEVEL, Interval, interval
 from pipeline_opt.tuner.rounds import Pace, Round, Schedule
 from pipeline_opt.tuner.scores import Measure, log_ratios
-from pipeline_opt.tuner.turns import Runner, Turn, buffered
+from pipeline_opt.tuner.turns import Runner, Turn, buffered, resident
 
 PROBE_SHARE: Final = 0.1
 """The part of the time in which the speed of all is found out, before anything counts."""
@@ -153,7 +151,7 @@ def contest(
     memory_bytes: int | None = None,
     on_progress: Callable[[float, str], object] = lambda seconds, what: None,
     stop: Callable[[], bool] = lambda: False,
-    rss: Callable[[], int] = lambda: int(psutil.Process().memory_info().rss),
+    rss: Callable[[], int] = resident,
     settle: Callable[[], object] = lambda: None,
     explain: Callable[[BaseException], BaseException] = lambda error: translate(error, Plan(OpaqueDataset())),
 ) -> Contest:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
+import psutil
 
 from pipeline_opt.clock import Clock
 from pipeline_opt.profiler.feeds import release_frames
@@ -107,6 +108,11 @@ def buffered(arrivals: Sequence[tuple[int, float]], rate: float) -> int:
         return int(examples[-1])
     # Half of the few are still at once where they begin to take more than half as long.
     return int(examples[empty[0] + few // 2]) if empty[0] else 0
+
+
+def resident() -> int:
+    """Bytes of memory that the process has now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 class Runner:
