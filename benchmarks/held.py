@@ -81,7 +81,7 @@ def held_of(workload: Workload, scale: float, count: int, environ: Mapping[str, 
                 continue
             try:
                 grown = _grown(found, workload.epochs, Path(folder) / "plan.toml", environ)
-            except (PlanError, subprocess.CalledProcessError) as error:
+            except PlanError as error:
                 yield f"{workload.name}, {told(found)}: {error}"
             else:
                 yield Held(workload.name, told(found), held, grown, facts.memory_bytes)
@@ -91,7 +91,10 @@ def _grown(found: Found, epochs: int, path: Path, environ: Mapping[str, str]) ->
     """Bytes by which a process that does nothing else grows."""
     path.write_text(to_toml(found.plan))
     command = [sys.executable, __file__, "--child", str(path), str(epochs)]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environ})
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **environ})
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or [f"it ended with {ended.returncode}"])[-1]
+        raise RuntimeError(f"{told(found)}: its process failed: {last}")
     return int(ended.stdout.split()[-1])
 
 
