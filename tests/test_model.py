@@ -14,7 +14,7 @@ from pipeline_opt.errors import OrderError, UsageError
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.flow import epoch_rows, last_flow
-from pipeline_opt.optimizer.loads import call_s
+from pipeline_opt.optimizer.loads import call_s, places
 from pipeline_opt.optimizer.memory import held_bytes
 from pipeline_opt.optimizer.model import Prediction, has_prefetch, predict
 from pipeline_opt.optimizer.what_if import what_if
@@ -22,6 +22,7 @@ from pipeline_opt.order import check_order
 from pipeline_opt.plan import Concatenate, Plan, Sample, Zip
 from pipeline_opt.sources import TFRecords
 from pipeline_opt.stages import (
+    AUTO,
     Batch,
     Cache,
     Filter,
@@ -212,6 +213,14 @@ def test_taking_elements_in_python_is_work_of_a_core_of_the_consumer() -> None:
     # A step that was measured has it in it.
     told = dataclasses.replace(facts, step_s=30.0)
     assert loads(predict(plan(Batch(batch_size=10), Prefetch(), OFF), told))["consumer"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("cycle", "calls", "expected"),
+    [(5, AUTO, 5), (5, None, 5), (5, 2, 5), (AUTO, None, 4), (AUTO, AUTO, 2), (AUTO, 3, 3), (AUTO, 9, 4)],
+)
+def test_inputs_in_turn_where_tensorflow_chooses(cycle: int, calls: int | None, expected: int) -> None:
+    assert places(Interleave(cycle_length=cycle, num_parallel_calls=calls), FACTS) == expected
 
 
 def test_a_prefetch_of_nothing_is_none() -> None:
