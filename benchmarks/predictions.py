@@ -82,10 +82,9 @@ def predicted_rate(found: Found, facts: Facts, rows: float, epochs: int) -> floa
 
     The model may count others: where batches are of a size that it does not know, each is a row to it.
     """
-    counted, source = epoch_rows(found.plan, facts) or rows, facts.stage(found.plan.source.kind)
-    opened = source.open_s if source is not None else 0.0
-    # `seconds` is for a row in all epochs together; only the first iterator takes long to make.
-    return epochs * rows / (facts.start_s + epochs * opened + counted * found.prediction.seconds)
+    counted = epoch_rows(found.plan, facts) or rows
+    # `seconds` is for a row in all epochs together, with what comes before the first.
+    return epochs * rows / (counted * found.prediction.seconds)
 
 
 @contextmanager

@@ -331,6 +331,19 @@ def test_the_first_batch_waits_for_its_iterator() -> None:
     assert predict(plan(), waiting).first_batch_s == predict(plan(), FACTS).first_batch_s + 0.5
 
 
+def test_every_epoch_makes_an_iterator() -> None:
+    facts = dataclasses.replace(FACTS, start_s=50.0, epochs=3)
+    rows = 1000
+    more = predict(plan(), facts).seconds - predict(plan(), dataclasses.replace(facts, start_s=0.0)).seconds
+    assert more == pytest.approx(3 * 50.0 / rows)
+    # What repeats has one for all.
+    repeated = plan(Repeat(count=2))
+    more = predict(repeated, facts).seconds - predict(repeated, dataclasses.replace(facts, start_s=0.0)).seconds
+    assert more == pytest.approx(3 * 50.0 / rows)
+    endless = predict(plan(Repeat()), facts)
+    assert endless.seconds == predict(plan(Repeat()), dataclasses.replace(facts, start_s=0.0)).seconds
+
+
 def test_the_first_step_is_no_part_of_the_first_batch() -> None:
     facts = dataclasses.replace(FACTS, step_s=1000.0)
     assert predict(plan(Batch(batch_size=4), Prefetch(), OFF), facts).first_batch_s == pytest.approx(4.0)

@@ -57,6 +57,13 @@ def test_a_short_epoch_counts_whole() -> None:
     assert seen(lambda _: itertools.chain([40.0], itertools.repeat(0.0, 9))) == pytest.approx(2.0)
 
 
+def test_making_the_iterator_of_a_short_epoch_does_not_count() -> None:
+    facts = dataclasses.replace(FACTS, start_s=20.0)
+    assert seen(lambda _: itertools.chain([26.0], itertools.repeat(6.0, 9)), facts=facts) == pytest.approx(3.0)
+    # Nothing is told where there was nothing else.
+    assert seen(lambda _: itertools.chain([20.0], itertools.repeat(0.0, 9)), facts=facts) == 1.0
+
+
 def test_of_one_long_run_the_warming_counts() -> None:
     # The first element of all takes most of the time, and nothing is left for a second run.
     assert seen(lambda _: itertools.chain([600.0], itertools.repeat(10.0))) == pytest.approx(5.0)

@@ -40,8 +40,8 @@ def test_plans_are_spread_from_the_one_given_to_the_slowest(count: int, expected
     assert len(predictions.spread([found()], count)) == 1
 
 
-def test_a_predicted_rate_counts_the_start_once_and_the_opening_of_a_file_in_every_epoch() -> None:
+def test_a_predicted_rate_is_of_rows_as_they_are_counted_here() -> None:
     # 4 rows as the model counts them, at 10 ms in all epochs together.
-    facts = Facts(start_s=0.2, stages={"tensors": StageFacts(elements=4, open_s=0.3)})
-    assert predictions.predicted_rate(found(), facts, 8, 3) == pytest.approx(3 * 8 / (0.2 + 3 * 0.3 + 4 * 0.01))
+    facts = Facts(stages={"tensors": StageFacts(elements=4)})
+    assert predictions.predicted_rate(found(), facts, 8, 3) == pytest.approx(3 * 8 / (4 * 0.01))
     assert predictions.predicted_rate(found(), Facts(), 8, 1) == pytest.approx(8 / (8 * 0.01))

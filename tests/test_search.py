@@ -131,10 +131,24 @@ def test_maps_of_whole_batches_have_no_more_calls_than_they_need() -> None:
 
 
 def test_where_the_loop_that_takes_elements_is_the_limit_plans_are_told_apart_by_the_rest() -> None:
-    bound, off = dataclasses.replace(FACTS, take_s=1.0), Options(default_optimizations=False)
+    bound, off = dataclasses.replace(FACTS, take_s=150e-6), Options(default_optimizations=False)
     best = search(plan(mapped("a", 1), off), bound, (rule(more_calls),)).found[0]
     assert best.plan.stage("a") == mapped("a", 2)
-    assert best.prediction.seconds >= 1.0
+    assert best.prediction.bottleneck == "consumer"
+
+
+def test_a_pipeline_twice_as_fast_as_the_loop_that_takes_its_elements_is_fast_enough() -> None:
+    bound, off = dataclasses.replace(FACTS, take_s=300e-6), Options(default_optimizations=False)
+    best = search(plan(mapped("a", 1), off), bound, (rule(more_calls),)).found[0]
+    assert not best.steps
+
+
+def test_a_change_that_brings_next_to_nothing_is_not_made() -> None:
+    # A hundredth of what an epoch takes is the map's.
+    started, off = dataclasses.replace(FACTS, start_s=10.0), Options(default_optimizations=False)
+    best = search(plan(mapped("a", 1), off), started, (rule(more_calls),)).found[0]
+    assert not best.steps
+    assert best.prediction.seconds > 10.0 / 1000
 
 
 def test_it_gets_past_a_step_that_does_not_help_by_itself() -> None:

@@ -202,7 +202,7 @@ def test_a_cache_on_disk_is_neither_written_nor_emptied(tmp_path: Path, around: 
     given = tf.data.Dataset.range(40).cache(str(tmp_path / "cache")).batch(4)
     list(given)
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
-    found = tuned_for_real(around(given))
+    found = tuned_for_real(around(given), budget_s=4.0)
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
     assert found.contest.rounds
 

@@ -172,7 +172,7 @@ class Facts:
         ordered: What the options around the plan that is looked at say of the order: whether elements keep it; None if nothing.
         free: Whether the order is free of what leaves the plan that is looked at; None where nothing is around it.
         swallows: The stage behind the plan that is looked at that might leave out what a function fails on; "" if none does.
-        start_s: Seconds to make the first iterator of the whole pipeline; later ones take less.
+        start_s: Seconds to make an iterator of the whole pipeline.
         take_s: Core-seconds in which a loop in Python takes an element of the whole pipeline. They count where the pipeline is
             only drained: a training step that is told has them in it.
         pace: How many times as long the pipeline that was measured took as its stages, measured alone, would have it. All plans

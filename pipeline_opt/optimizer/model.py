@@ -18,6 +18,8 @@ from pipeline_opt.optimizer.memory import peak_bytes
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import Cache, Shuffle, Skip, Stage, Unbatch
 
+Counts = list[float]
+
 __all__ = ["Load", "Prediction", "has_prefetch", "predict", "tunes_itself"]
 
 
@@ -31,7 +33,8 @@ class Prediction:
         bottleneck: The resource that sets the pace of the first epoch.
         loads: Seconds of every resource for a row, in the first epoch.
         peak_bytes: The most that caches, buffers and the consumer hold.
-        seconds: Seconds of a row over all epochs of the job: what the optimizer makes small.
+        seconds: Seconds of a row over all epochs of the job, with its share of making the iterators: what the optimizer makes
+            small.
         first_batch_s: Seconds to the first element: making the iterator, opening files, filling shuffles, and making it.
         undrained_s: As `seconds`, were it nothing to take elements of a pipeline that is only drained: where the loop is the
             limit, this tells plans apart. A training step is in it.
@@ -63,16 +66,18 @@ def predict(plan: Plan, facts: Facts) -> Prediction:
     if again is not walk:
         slowest_later = _slowest(again.run())
     filling, passes = _passes(plan, facts)
-    later = passes - filling
+    later, counts = passes - filling, epoch_counts(plan, facts, steps=steps)
+    start = facts.start_s + _opening_s(plan, facts)
+    starts = facts.epochs * start / _rows_of_a_pass(plan, facts, steps, counts)
     return Prediction(
         1.0 / max(slowest.seconds, 1e-12),
         1.0 / max(slowest_later.seconds, 1e-12),
         slowest.name,
         tuple(first),
         peak_bytes(plan, facts, steps),
-        filling * slowest.seconds + later * slowest_later.seconds,
-        _first_batch(plan, facts, steps, walk, first),
-        filling * walk.undrained_s + later * again.undrained_s,
+        starts + filling * slowest.seconds + later * slowest_later.seconds,
+        start + _first_batch(plan, facts, steps, counts, walk, first),
+        starts + filling * walk.undrained_s + later * again.undrained_s,
     )
 
 
@@ -94,11 +99,25 @@ def _passes(plan: Plan, facts: Facts) -> tuple[int, int]:
     return min(max(repetitions(stages[:before]), 1), in_all), in_all
 
 
-def _first_batch(plan: Plan, facts: Facts, steps: Steps, walk: Walk, loads: Iterable[Load]) -> float:
-    """Seconds to the first element: an iterator and a file are opened, every shuffle is filled, and then one element is made."""
-    counts = epoch_counts(plan, facts, steps=steps)
+def _opening_s(plan: Plan, facts: Facts) -> float:
+    """Seconds to open the first file."""
     known = facts.stage(plan.source.kind)
-    seconds = facts.start_s + (known.open_s if known is not None else 0.0)
+    return 0.0 if known is None else known.open_s
+
+
+def _rows_of_a_pass(plan: Plan, facts: Facts, steps: Steps, counts: Counts | None) -> float:
+    """Rows that one pass through the data gives; infinite where it is not known."""
+    if not counts:
+        return math.inf
+    out = steps[-1][2] if steps else source_flow(plan, facts)
+    return max(counts[-1] * out.rows, 1.0) / max(repetitions(plan.stages), 1)
+
+
+def _first_batch(
+    plan: Plan, facts: Facts, steps: Steps, counts: Counts | None, walk: Walk, loads: Iterable[Load]
+) -> float:
+    """Seconds from an open file to the first element: every shuffle is filled, and then one element is made."""
+    seconds = 0.0
     for at, (stage, taken, _) in enumerate(steps):
         wanted = _elements_ahead(stage, math.inf if counts is None else counts[at], taken.rows)
         seconds += wanted / max(taken.elements, 1e-12) * walk.paces.get(stage.name, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +28,10 @@ PATIENCE: Final = 4
 """Rounds without a better plan after which the search ends."""
 DETOUR: Final = 1.5
 """How much slower than the plan given one may be that is expanded all the same, as what it leads to may be faster."""
+HEADROOM: Final = 0.5
+"""What a pipeline may take of the time of the loop that takes its elements before it is worth a change to take less."""
+LEAST_GAIN: Final = 0.02
+"""What a change has to bring: times that differ by less count as the same, on one of the levels into which time is divided."""
 ROUNDS: Final = 40
 """Rewrites in a row at the most."""
 
@@ -244,8 +249,16 @@ def is_allowed(rewrite: Rewrite, facts: Facts) -> bool:
     return True
 
 
-def _merit(found: Found) -> tuple[float, float, int, float]:
-    """Faster first, then were the loop that takes elements faster; of equals with fewer changes, then with less memory."""
+def _merit(found: Found) -> tuple[int, int, int, float]:
+    """Faster first, then were the loop that takes elements faster; of equals with fewer changes, then with less memory.
+
+    What could give elements twice as fast as the loop takes them is fast enough.
+    """
     said = found.prediction
-    seconds, undrained = (float(f"{each:.2e}") for each in (said.seconds, said.undrained_s))
-    return (seconds, undrained, len(found.steps), said.peak_bytes)
+    undrained = max(said.undrained_s, HEADROOM * said.seconds)
+    return (_level(said.seconds), _level(undrained), len(found.steps), said.peak_bytes)
+
+
+def _level(seconds: float) -> int:
+    """Which of the levels that tell times apart a time belongs to."""
+    return round(math.log(max(seconds, 1e-15)) / math.log1p(LEAST_GAIN))

@@ -133,7 +133,7 @@ class _Gatherer:
         self._last = before
 
     def start_s(self) -> float:
-        """Seconds to make the first iterator of the whole pipeline: TensorFlow optimises it and its functions then."""
+        """Seconds to make an iterator of the whole pipeline: TensorFlow optimises it and its functions then."""
         try:
             return started(self._steps[-1].after, self._clock)
         except tf.errors.OpError:

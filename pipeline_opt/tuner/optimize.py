@@ -13,7 +13,7 @@ from pipeline_opt.machine import Machine
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.model import predict
 from pipeline_opt.optimizer.rewrite import Rewrite
-from pipeline_opt.optimizer.search import Found, Search, Step, of_each_kind, search
+from pipeline_opt.optimizer.search import LEAST_GAIN, Found, Search, Step, of_each_kind, search
 from pipeline_opt.plan import Plan
 from pipeline_opt.storage import remembering
 from pipeline_opt.tuner.allocator import keeping_memory
@@ -52,7 +52,7 @@ STRICT: Final = 1 - (1 - LEVEL) / LOOKS
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Changes that were found to slow a plan down.
+    """Changes that were found to bring nothing, or to slow a plan down.
 
     Args:
         steps: They, the last ones of that plan.
@@ -267,13 +267,16 @@ class _Tuner:
 
 
 def _left_out(trials: Contest, steps: tuple[Step, ...]) -> LeftOut | None:
-    """The last changes without which a plan surely is faster, and faster than what was given; None where it needs them all."""
+    """The last changes that surely bring next to nothing, or less, to what is faster than what was given without them.
+
+    Of several it is those that cost the most. None where all are needed.
+    """
     last = len(steps)
     level = 1 - (1 - LEVEL) / (last - 1)
     sure = []
     for count in range(1, last):
         cost, over = (trials.ratio(a, b, level=level) for a, b in ((str(last), str(count)), (str(count), "0")))
-        if cost.rounds and cost.high < 1 and over.low > 1:
+        if cost.rounds and cost.high < 1 + LEAST_GAIN and over.low > 1:
             sure.append(LeftOut(steps[count:], cost, over))
     return min(sure, key=lambda found: found.cost.value, default=None)
 

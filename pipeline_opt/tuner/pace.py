@@ -56,7 +56,8 @@ def pace(
 
     def run(for_s: float) -> float | None:
         seen = itertools.count()
-        return _element_s(Runner(make, lambda _: 1, clock, rss, facts.memory_bytes, lambda: next(seen) >= MOST), for_s)
+        runner = Runner(make, lambda _: 1, clock, rss, facts.memory_bytes, lambda: next(seen) >= MOST)
+        return _element_s(runner, for_s, facts.start_s)
 
     until = clock.now() + seconds
     warming = run(WARMING * seconds)
@@ -67,16 +68,20 @@ def pace(
     return measured * said.rows_per_s / last_flow(plan, facts).rows
 
 
-def _element_s(runner: Runner, seconds: float) -> float | None:
-    """Seconds for an element of a dataset, once it has settled, or in a short epoch; None if it gave too few, or failed."""
+def _element_s(runner: Runner, seconds: float, start_s: float) -> float | None:
+    """Seconds for an element of a dataset, once it has settled, or in a short epoch but for making its iterator.
+
+    None if it gave too few, or failed.
+    """
     turns = [runner.take_slice(0, 0, None, seconds, SETTLING * seconds)]
     if runner.is_open and turns[0].cut != "stopped":
         turns.append(runner.take_slice(0, 0, None, seconds, (1 - SETTLING) * seconds))
     # All of an epoch counts that ended: a shuffle may have done all its work before it gave the first element.
-    counted = turns[-1:] if runner.is_open else turns
+    counted, start_s = (turns[-1:], 0.0) if runner.is_open else (turns, start_s)
     runner.close()
     stretches = [stretch for turn in counted for stretch in (*turn.lead, *turn.counted)]
     elements = sum(stretch.examples for stretch in stretches)
     if turns[-1].cut in ("error", "memory") or elements < FEWEST:
         return None
-    return sum(stretch.seconds for stretch in stretches) / elements
+    took = sum(stretch.seconds for stretch in stretches) - start_s
+    return took / elements if took > 0 else None
