@@ -24,7 +24,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from suite.catalogue import WORKLOADS
 from suite.draining import run
-from suite.fullest import fullest
+from suite.fullest import QUICK, Fullest, fullest
 from suite.names import known_names
 from suite.surroundings import environment
 from suite.workload import Workload
@@ -79,23 +79,27 @@ def held_of(workload: Workload, scale: float, count: int, environ: Mapping[str, 
             held = found.prediction.peak_bytes
             if held < SEEN_BYTES:
                 continue
+            name = f"{workload.name}, {told(found)}"
             try:
-                grown = _grown(found, workload.epochs, Path(folder) / "plan.toml", environ)
+                seen = _held(found, workload.epochs, Path(folder) / "plan.toml", environ)
             except PlanError as error:
-                yield f"{workload.name}, {told(found)}: {error}"
+                yield f"{name}: {error}"
+                continue
+            if seen.is_full:
+                yield Held(workload.name, told(found), held, seen.grown_bytes, facts.memory_bytes)
             else:
-                yield Held(workload.name, told(found), held, grown, facts.memory_bytes)
+                yield f"{name}: its data ended {seen.batches} batches after the first {QUICK}, before buffers were full (--scale)"
 
 
-def _grown(found: Found, epochs: int, path: Path, environ: Mapping[str, str]) -> int:
-    """Bytes by which a process that does nothing else grows."""
+def _held(found: Found, epochs: int, path: Path, environ: Mapping[str, str]) -> Fullest:
+    """What it holds in a process that does nothing else."""
     path.write_text(to_toml(found.plan))
     command = [sys.executable, __file__, "--child", str(path), str(epochs)]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **environ})
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or [f"it ended with {ended.returncode}"])[-1]
         raise RuntimeError(f"{told(found)}: its process failed: {last}")
-    return int(ended.stdout.split()[-1])
+    return Fullest(*map(int, ended.stdout.split()[-2:]))
 
 
 def _child(path: str, epochs: str) -> None:
@@ -104,7 +108,7 @@ def _child(path: str, epochs: str) -> None:
     # Threads, and whatever TensorFlow makes at the first run of any pipeline, are there before.
     run(lambda: some.batch(2), 1)
     plan = po.Pipeline.from_config(path)
-    print(fullest(plan.build, int(epochs), FILLING_S))
+    print(*astuple(fullest(plan.build, int(epochs), FILLING_S)))
 
 
 def report(held: Sequence[Held]) -> Table:

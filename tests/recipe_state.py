@@ -87,7 +87,7 @@ class State:
     @property
     def counts(self) -> bool:
         """Whether a step whose number of elements depends on their values gives the same number in every run."""
-        return self.level >= Equality.MULTISET
+        return self.level >= Equality.MULTISET and not self.carries
 
 
 @dataclass

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
+import tensorflow as tf
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import held
+from suite.fullest import FILLING, QUICK, Fullest, fullest
 
 pytestmark = pytest.mark.tf
 
@@ -33,4 +36,13 @@ def test_a_plan_whose_process_fails_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(held, "to_toml", lambda plan: "not a plan")
     found = type("Found", (), {"plan": None, "steps": ()})()
     with pytest.raises(RuntimeError, match=r"given: its process failed: .*not valid TOML"):
-        held._grown(found, 1, tmp_path / "plan.toml", {})
+        held._held(found, 1, tmp_path / "plan.toml", {})
+
+
+def test_buffers_are_full_once_a_slow_consumer_has_taken_some_batches() -> None:
+    small = tf.data.Dataset.range(QUICK + FILLING)
+    assert fullest(lambda: small, 1, 0.0).is_full
+    assert fullest(lambda: small.take(QUICK + FILLING - 1), 1, 9.0) == Fullest(ANY, FILLING - 1)
+    assert not Fullest(0, FILLING - 1).is_full
+    # It goes on no longer than that.
+    assert fullest(small.repeat, 1, 0.0).batches == FILLING

@@ -118,6 +118,9 @@ def test_padding_is_left_out_at_the_ends_only() -> None:
     assert digests([[[1, 0], [0, 2]]]) == digests([[[1, 0, 0], [0, 2, 0], [0, 0, 0]]])
     assert digests([[[1, 0], [0, 2]]]) != digests([[[1, 2], [0, 0]]])
     assert digests([[0, 0]]) == digests([[0]])
+    # Rows that are one value each are never padded.
+    assert len(set(digests([0, 1]))) == 2
+    assert len(set(digests(np.array([b"", b"a", b"a"], object)))) == 2
 
 
 def test_place_dtype_and_shape_count() -> None:

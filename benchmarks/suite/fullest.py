@@ -6,9 +6,10 @@ import gc
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-import psutil
 import tensorflow as tf
 
 from pipeline_opt.tuner.allocator import give_back
@@ -17,42 +18,63 @@ QUICK: Final = 3
 """Batches that are taken as they come,"""
 SLOWER: Final = 3.0
 """and how many times as long the consumer takes for each from then on."""
-LONGEST_STEP_S: Final = 3.0
+FILLING: Final = 6
+"""Batches that a slower consumer takes before buffers are surely full."""
 
 
-def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -> int:
-    """Bytes by which the process grows at the most in a job's epochs.
+@dataclass(frozen=True)
+class Fullest:
+    """What a job held.
+
+    Args:
+        grown_bytes: By how much the process grew at the most.
+        batches: How many the slower consumer took in an epoch.
+    """
+
+    grown_bytes: int
+    batches: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there were enough for buffers to be full."""
+        return self.batches >= FILLING
+
+
+def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -> Fullest:
+    """What a job holds at the most.
 
     The consumer is slow all the time: AUTOTUNE makes a prefetch twice as large whenever it was full and then empty.
 
     Args:
         build: Builds the dataset, so that its caches are empty.
         epochs: The job's.
-        limit_s: Seconds after which a job of one epoch is ended; caches need whole ones.
+        limit_s: Seconds after which a job of one epoch is ended, once its buffers are full; caches need whole ones.
     """
-    process = psutil.Process()
-
-    def held() -> int:
-        return int(process.memory_info().rss)
-
     gc.collect()
     dataset = build()
     give_back()
-    start = most = held()
+    # The system keeps the peak, which from now on is what the process has.
+    Path("/proc/self/clear_refs").write_text("5")
+    start = _peak_bytes()
     until = time.monotonic() + (limit_s if epochs == 1 else math.inf)
-    step = 0.0
+    step, slow = 0.0, 0
     for _ in range(epochs):
         iterator, began = iter(dataset), time.monotonic()
         for count, _batch in enumerate(iterator, start=1):
-            most = max(most, held())
             if count == 1:
                 # Without the first one, before which a shuffle may have been filled.
                 began = time.monotonic()
             elif count == QUICK:
-                step = min(SLOWER * (time.monotonic() - began) / (QUICK - 1), LONGEST_STEP_S)
+                step = SLOWER * (time.monotonic() - began) / (QUICK - 1)
             time.sleep(step)
-            most = max(most, held())
-            if count > QUICK and time.monotonic() > until:
+            slow = max(slow, count - QUICK)
+            if slow >= FILLING and time.monotonic() > until:
                 break
         del iterator
-    return most - start
+    return Fullest(_peak_bytes() - start, slow)
+
+
+def _peak_bytes() -> int:
+    """The most memory that the process had since its peak was set back."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))

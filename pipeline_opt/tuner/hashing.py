@@ -87,7 +87,7 @@ def digests_of(components: Sequence[Component], *, batched: bool, padding: Mappi
     arrays: list[Array] = []
     loose: list[Sequence[bytes]] = []
     for component in components:
-        pad = (padding or {}).get(component.place)
+        pad = (padding or {}).get(component.place) if component.values.ndim > 1 else None
         more, rest = _columns(component) if pad is None else _trimmed(component.values, pad)
         arrays += more
         loose += rest
@@ -187,11 +187,11 @@ def _strings(array: Array) -> bytes:
 def _trimmed(values: Array, pad: Any) -> Columns:
     """The rows without the padding at the ends of their dimensions, with the sizes that are left."""
     rows, real = len(values), values != (pad.encode() if isinstance(pad, str) else pad)
-    sizes = np.zeros((rows, max(values.ndim - 1, 1)), np.int64)
+    sizes = np.zeros((rows, values.ndim - 1), np.int64)
     for axis in range(1, values.ndim):
         used = real.any(axis=tuple(other for other in range(1, values.ndim) if other != axis))
         sizes[:, axis - 1] = np.where(used.any(axis=1), used.shape[1] - np.argmax(used[:, ::-1], axis=1), 0)
-    kept = (row[tuple(map(slice, size))] if row.ndim else row for row, size in zip(values, sizes.tolist(), strict=True))
+    kept = (row[tuple(map(slice, size))] for row, size in zip(values, sizes.tolist(), strict=True))
     return [sizes], [[_strings(row) if row.dtype == object else row.tobytes() for row in kept]]
 
 
