@@ -473,7 +473,9 @@ STEPS: Final[dict[str, StepKind]] = {
         lambda s, a: s.regrouped(spec=(_SCALAR, s.spec), depth=0),
     ),
     # Whether a batch can be made of elements of several shapes may depend on which of them meet.
-    "ignore_errors": StepKind(lambda s: s.is_ordered or s.depth == 0, lambda s: {}, lambda d, a, p: d.ignore_errors(), lambda s, a: s),
+    "ignore_errors": StepKind(
+        lambda s: s.is_ordered or s.depth == 0, lambda s: {}, lambda d, a, p: d.ignore_errors(), lambda s, a: s
+    ),
     "options": StepKind(
         _always,
         lambda s: {

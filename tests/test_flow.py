@@ -35,6 +35,8 @@ from pipeline_opt.stages import (
     FlatMap,
     Interleave,
     Map,
+    Options,
+    PaddedBatch,
     Prefetch,
     Rebatch,
     Repeat,
@@ -250,6 +252,9 @@ def test_repetitions() -> None:
 PLACE = 24
 
 
+NO_FUSION = Options(map_and_batch_fusion=False)
+
+
 @pytest.mark.parametrize(
     ("stages", "expected"),
     [
@@ -263,7 +268,19 @@ PLACE = 24
         ((Repeat(), Cache()), math.inf),
         ((Cache(filename="/c"),), 0),
         ((Prefetch(buffer_size=3),), 300),
-        ((Batch(batch_size=10), Prefetch()), 1000 + 2 * 1000),
+        # A batch is made in the place that is empty meanwhile.
+        ((Batch(batch_size=10), Prefetch()), 2 * 1000),
+        ((Batch(batch_size=10), Prefetch(buffer_size=0)), 1000),
+        ((Batch(batch_size=10, num_parallel_calls=1), Prefetch()), 1000 + 2 * 1000),
+        ((Filter(predicate=KEEP), PaddedBatch(batch_size=10), Options(autotune=True), Prefetch()), 2 * 1000),
+        # Rows are written into the batch.
+        ((Map(function=DECODE, num_parallel_calls=3), Batch(batch_size=10), Prefetch()), 2 * 100 + 5000 + 2 * 5000),
+        ((Map(function=DECODE, num_parallel_calls=7), Batch(batch_size=3)), 2 * 100 + 3 * 1500),
+        ((Map(function=DECODE, num_parallel_calls=None), Batch(batch_size=10), Prefetch()), 5000 + 2 * 5000),
+        (
+            (Map(function=DECODE, num_parallel_calls=3), Batch(batch_size=10), Prefetch(), NO_FUSION),
+            3 * 500 + 2 * 100 + 2 * 5000,
+        ),
         ((Map(function=DECODE, num_parallel_calls=3),), 3 * 500 + 2 * 100),
         ((Batch(batch_size=10, num_parallel_calls=-1),), 2 * 1000),
         ((Interleave(cycle_length=5, block_length=2),), 5 * 2 * 100),

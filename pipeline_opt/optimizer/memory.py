@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import Flow, Steps, epoch_counts, flows, inside, source_flow, within
-from pipeline_opt.optimizer.loads import places
+from pipeline_opt.optimizer.loads import places, tunes_itself
 from pipeline_opt.plan import Combination, Plan
 from pipeline_opt.stages import (
     AUTO,
@@ -16,6 +17,7 @@ from pipeline_opt.stages import (
     FlatMap,
     Interleave,
     Map,
+    Options,
     Prefetch,
     Rebatch,
     Shuffle,
@@ -31,11 +33,11 @@ NAME_BYTES = 256
 EULER = 0.5772
 """What 1 + 1/2 + ... + 1/n has beyond the logarithm of n."""
 TAKEN = 2
-"""Elements that are held outside: a consumer has the last one until the next is there."""
+"""Elements beside those that stages hold: a consumer has the last one until the next is there, of which the parts are there."""
 
 
 def peak_bytes(plan: Plan, facts: Facts, steps: Steps) -> float:
-    """Bytes that a plan holds at its fullest, with the elements that have left it: the consumer's and the next one."""
+    """Bytes that a plan holds at its fullest, with the consumer's element and what is being made."""
     out = steps[-1][2] if steps else source_flow(plan, facts)
     return held_bytes(plan, facts, steps) + TAKEN * out.bytes
 
@@ -64,7 +66,37 @@ def held_bytes(plan: Plan, facts: Facts, steps: Steps | None = None) -> float:
         reader = None
         held_here = _held(stage, taken, given, math.inf if counts is None else counts[at], facts)
         held += held_here * (kept if isinstance(stage, Shuffle) else 1.0)
+    return held + _together(plan, steps, facts)
+
+
+def _together(plan: Plan, steps: Steps, facts: Facts) -> float:
+    """Bytes that stages in a row hold beside what each would by itself; less than none where they share.
+
+    TensorFlow has a parallel map write its rows into the batch behind it: they have no place of their own then, and as many
+    batches are under way as its calls are spread over. And where a prefetch's own thread makes a batch, one place is empty.
+    """
+    rows = list(pairwise(step for step in steps if not isinstance(step[0], Options)))
+    held, fused = 0.0, False
+    for (before, _, made), (stage, _, given) in rows:
+        own, fused = fused, False
+        if isinstance(before, Map) and isinstance(stage, Batch) and _are_fused(plan, before, stage, facts):
+            fused, calls = True, _calls(before.num_parallel_calls or AUTO, facts)
+            held += (math.ceil(calls / stage.batch_size) - 1) * given.bytes
+            held -= calls * made.bytes if before.num_parallel_calls else 0.0
+        elif isinstance(stage, Prefetch) and stage.buffer_size and isinstance(before, Batching):
+            own = own or (isinstance(before, Batch) and before.num_parallel_calls is not None)
+            held -= 0.0 if own else given.bytes
     return held
+
+
+def _are_fused(plan: Plan, before: Map, batch: Batch, facts: Facts) -> bool:
+    """Whether TensorFlow makes one stage of a parallel map and a batch."""
+    said = [stage for stage in plan.stages if isinstance(stage, Options)]
+    on = all(each.default_optimizations is not False and each.map_and_batch_fusion is not False for each in said)
+    parallel = before.num_parallel_calls is not None or (
+        tunes_itself(plan) and facts.of(before.function).purity == "pure"
+    )
+    return on and parallel and batch.num_parallel_calls is None
 
 
 def _kept_by_a_part(stage: Stage, taken: Flow, given: Flow) -> float:

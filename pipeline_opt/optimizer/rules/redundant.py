@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from pipeline_opt.optimizer.facts import Facts, StageFacts
 from pipeline_opt.optimizer.rewrite import (
@@ -15,13 +16,33 @@ from pipeline_opt.optimizer.rewrite import (
     swallows_errors,
     with_stages,
 )
-from pipeline_opt.plan import Plan
-from pipeline_opt.stages import AUTO, Batch, Cache, Interleave, Prefetch, Repeat, Shard, Shuffle, Skip, Stage, Unbatch
+from pipeline_opt.plan import Combination, Plan
+from pipeline_opt.stages import (
+    AUTO,
+    Batch,
+    Cache,
+    Interleave,
+    Options,
+    Prefetch,
+    Repeat,
+    Shard,
+    Shuffle,
+    Skip,
+    Stage,
+    Unbatch,
+)
+
+MORE_DRAWS: Final = (
+    "where TensorFlow's own rewrites are off, a repeat makes one iterator more in the end, "
+    "for which a seeded shuffle draws anew"
+)
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
-        if _does_nothing(stage):
+        if isinstance(stage, Repeat) and stage.count == 1 and (facts.prefix or _rewrites_off(plan)):
+            yield Declined(stage.name, f"it stays: {MORE_DRAWS}")
+        elif _does_nothing(stage):
             yield _without(plan, at, 1, stage, f"no {stage.name}, which does nothing")
         elif stage is plan.reader and at == 0 and _reads_in_order(stage):
             yield _read_in_order(plan, stage, facts)
@@ -62,6 +83,12 @@ def _does_nothing(stage: Stage) -> bool:
         case Repeat(count=1) | Skip(count=0) | Shard(num_shards=1) | Shuffle(buffer_size=1) | Prefetch(buffer_size=0):
             return True
     return False
+
+
+def _rewrites_off(plan: Plan) -> bool:
+    """Whether options, also of the plans that meet in the source, switch off what TensorFlow rewrites by itself."""
+    off = any(isinstance(stage, Options) and stage.default_optimizations is False for stage in plan.stages)
+    return off or (isinstance(plan.source, Combination) and any(map(_rewrites_off, plan.source.plans)))
 
 
 def _reads_in_order(stage: Interleave) -> bool:
