@@ -46,7 +46,7 @@ RECORDS = TFRecords(paths=("a",))
 DECODE, SCALE, KEEP, FETCH, PYTHON = (Function(f"m:{name}") for name in ("decode", "scale", "keep", "fetch", "python"))
 AUGMENT, SEEDED = Function("m:augment"), Function("m:seeded")
 FORMS = {name: FormFacts(cpu_s=1.0) for name in ("batched", "padded", "crop_window", "pure_part", "random_part")}
-NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 READ = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10)
 FACTS = Facts(
     cores=4.0,
@@ -221,6 +221,15 @@ def test_taking_elements_in_python_is_work_of_a_core_of_the_consumer() -> None:
 )
 def test_inputs_in_turn_where_tensorflow_chooses(cycle: int, calls: int | None, expected: int) -> None:
     assert places(Interleave(cycle_length=cycle, num_parallel_calls=calls), FACTS) == expected
+
+
+def test_one_input_at_a_time_is_handed_over_by_two_threads_that_wait_for_each_other() -> None:
+    facts = dataclasses.replace(FACTS, overheads=dataclasses.replace(NOTHING, interleave=2.0, lone_interleave=9.0))
+    for calls, expected in ((1, 9.0), (2, 2.0), (AUTO, 2.0)):
+        some = plan(Interleave(cycle_length=5, num_parallel_calls=calls), OFF)
+        assert loads(predict(some, facts))["interleave"] == expected
+    lone = plan(Interleave(cycle_length=AUTO, num_parallel_calls=AUTO), OFF)
+    assert loads(predict(lone, dataclasses.replace(facts, cores=2.0)))["interleave"] == 9.0
 
 
 def test_a_prefetch_of_nothing_is_none() -> None:

@@ -138,6 +138,7 @@ class Overheads:
         parallel_call: To run it on another thread.
         many_calls: Likewise where many calls are under way, so that the thread finds its next one there and need not be woken.
         interleave: To hand over an element that another thread has read.
+        lone_interleave: Likewise where that thread has one input at a time, so that either waits for the other.
         switch: To hand an element to another thread through a buffer.
         row: To copy a row into a batch, whatever its size.
         byte: To copy a byte into a batch.
@@ -148,6 +149,7 @@ class Overheads:
     parallel_call: float = 20e-6
     many_calls: float = 8e-6
     interleave: float = 4e-6
+    lone_interleave: float = 12e-6
     switch: float = 3e-6
     row: float = 0.2e-6
     byte: float = 0.2e-9

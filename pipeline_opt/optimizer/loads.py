@@ -272,8 +272,13 @@ class Walk:
         if stage.num_parallel_calls is None:
             self._add(stage.name, work + given.elements * cost.element, wait)
             return
-        self._parallel(stage.name, work, wait, streams)
-        self._add(stage.name, given.elements * cost.interleave)
+        self._interleaved(stage.name, work, wait, streams, given)
+
+    def _interleaved(self, name: str, work: float, wait: float, streams: float, given: Flow) -> None:
+        """What threads of their own read, and the handing over of it."""
+        cost = self.facts.overheads
+        self._parallel(name, work, wait, streams)
+        self._add(name, given.elements * (cost.interleave if streams > 1 else cost.lone_interleave))
 
     def _inner_datasets(self, stage: Stage, known: FunctionFacts, taken: Flow, given: Flow) -> None:
         cost, calls = self.facts.overheads, taken.rows_in_all
@@ -284,8 +289,7 @@ class Walk:
         if isinstance(stage, Interleave) and stage.num_parallel_calls is not None:
             self._hand_over()
             streams = self._calls(stage.num_parallel_calls, places(stage, self.facts))
-            self._parallel(stage.name, work, wait, streams)
-            self._add(stage.name, given.elements * cost.interleave)
+            self._interleaved(stage.name, work, wait, streams, given)
         else:
             self._add(stage.name, work, wait)
 

@@ -40,7 +40,7 @@ def _measured(clock: Clock, cores: int) -> Overheads:
     call = cpu_each(endless.map(_same), clock) - base
     parallel = cpu_each(endless.map(_same, num_parallel_calls=cores), clock) - base
     many = cpu_each(endless.map(_same, num_parallel_calls=CALLS_A_CORE * cores), clock) - base
-    read = cpu_each(_nested(endless, 2), clock) - cpu_each(_nested(endless, None), clock)
+    read, alone = (cpu_each(_nested(endless, n, n), clock) - cpu_each(_nested(endless, n, None), clock) for n in (2, 1))
     switch = cpu_each(endless.prefetch(_ROWS), clock) - base
     row = cpu_each(endless.batch(_ROWS), clock) / _ROWS - base
     wide = tf.data.Dataset.from_tensors(tf.zeros([_WIDE], tf.uint8)).cache().repeat()
@@ -52,6 +52,7 @@ def _measured(clock: Clock, cores: int) -> Overheads:
         max(parallel, least),
         max(min(many, parallel), least),
         max(read, least),
+        max(alone, read, least),
         max(switch, least),
         max(row, least),
         max((wide_row - row) / _WIDE, 1e-12),
@@ -63,6 +64,6 @@ def _same(element: Any) -> Any:
     return element + 1
 
 
-def _nested(endless: Any, calls: int | None) -> Any:
-    files = tf.data.Dataset.range(2).repeat()
-    return files.interleave(lambda _: endless.take(1 << 14), cycle_length=2, num_parallel_calls=calls)
+def _nested(endless: Any, inputs: int, calls: int | None) -> Any:
+    files = tf.data.Dataset.range(inputs).repeat()
+    return files.interleave(lambda _: endless.take(1 << 14), cycle_length=inputs, num_parallel_calls=calls)
