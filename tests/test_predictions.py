@@ -45,3 +45,13 @@ def test_a_predicted_rate_is_of_rows_as_they_are_counted_here() -> None:
     facts = Facts(stages={"tensors": StageFacts(elements=4)})
     assert predictions.predicted_rate(found(), facts, 8, 3) == pytest.approx(3 * 8 / (4 * 0.01))
     assert predictions.predicted_rate(found(), Facts(), 8, 1) == pytest.approx(8 / (8 * 0.01))
+
+
+def test_plans_are_told_over_the_one_given_too() -> None:
+    pairs = [
+        predictions.Pair("w", "given", 100.0, 50.0),
+        predictions.Pair("w", "a", 300.0, 100.0),
+        predictions.Pair("v", "a", 1.0, 1.0),
+    ]
+    assert predictions.over_given(pairs) == [predictions.Pair("w", "a", 3.0, 2.0)]
+    assert predictions.sentences(pairs)[-1] == "over the plans given, 1 pairs: median error 50%, 90th percentile 50%"
