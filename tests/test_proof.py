@@ -331,6 +331,16 @@ def test_a_frozen_shuffle_is_found(data: Any, frozen: Any) -> None:
     assert compare(frozen(data), frozen(data), ordered=False, fresh=True).same
 
 
+def test_files_that_come_in_the_same_order_by_chance_are_not_called_frozen(tf: Any, data: Any) -> None:
+    def halves(order: Any) -> Any:
+        return order.flat_map(lambda half: data.skip(half * (ROWS // 2)).take(ROWS // 2))
+
+    drawn = iter([[0, 1]] * 6 + [[1, 0]] * 100)
+    by_chance = tf.data.Dataset.from_generator(lambda: next(drawn), output_signature=tf.TensorSpec((), tf.int64))
+    assert compare(shuffled(data), halves(by_chance), fresh=True).same
+    assert not compare(shuffled(data), halves(tf.data.Dataset.range(2).shuffle(2).cache()), fresh=True).same
+
+
 def test_a_dozen_rows_tell_that_randomness_is_frozen(tf: Any, data: Any) -> None:
     few = data.take(12)
     assert not compare(noisy(tf, few), noisy(tf, few).cache(), mask=MASK, fresh=True).same

@@ -17,6 +17,8 @@ from pipeline_opt.tuner.readings import Limits, Reading
 CHANCE: Final = 1e-6
 """Randomness is called frozen where it would look like this by chance less often."""
 
+LOOKS: Final = 20
+"""Epochs more that are looked at before anything is called frozen, while there is time."""
 ORDER: Final = "order"
 _FEWEST_IN_ORDER: Final = 10
 
@@ -44,7 +46,7 @@ class Freshness:
 def freshness(
     original: Any, rewritten: Any, *, mask: Collection[int], batched: bool, padding: Mapping[str, Any], limits: Limits
 ) -> Freshness:
-    """Compare two epochs of each.
+    """Compare two epochs of each, and more of the other one where it seems frozen.
 
     A component that randomness touches is looked at together with all that it does not touch, so that a row is compared with
     itself; and the order of the rows by what it does not touch. It is frozen where it comes again in every row, or in so many
@@ -57,7 +59,14 @@ def freshness(
     ]
     before, after = (_again(*pair) for pair in epochs)
     rows = min(len(keys) for pair in epochs for epoch in pair for keys in epoch.values())
-    frozen = tuple(name for name in before if _is_frozen(before[name], after[name], rows))
+    frozen = _frozen(before, after, rows)
+    for _ in range(LOOKS):
+        if not frozen or limits.left_s <= 0:
+            break
+        # Rows are drawn together where only files are shuffled: two of them come in the same order in every other epoch.
+        again = _again(epochs[1][0], _epoch(rewritten, names, batched, padding, limits.part(1 / 2)))
+        after = {name: min(part, again[name]) for name, part in after.items()}
+        frozen = _frozen(before, after, rows)
     few = tuple(
         name for name in before if name not in frozen and before[name] < 1 and _too_few(name, before[name], rows)
     )
@@ -92,6 +101,10 @@ def _anywhere(first: Keys, second: Keys) -> float:
     _, here, there = np.intersect1d(one, other, return_indices=True)
     rows = min(len(first), len(second))
     return float(np.minimum(counts[here], others[there]).sum() / rows) if rows else 1.0
+
+
+def _frozen(before: Mapping[str, float], after: Mapping[str, float], rows: int) -> tuple[str, ...]:
+    return tuple(name for name in before if _is_frozen(before[name], after[name], rows))
 
 
 def _is_frozen(before: float, after: float, rows: int) -> bool:
