@@ -81,7 +81,7 @@ def _mapped(state: State, told: Arguments) -> State:
     found = state.at_most(Equality.SHAPES) if kind.random or depends else state
     return _in_order(found, told).but(
         spec=_returned(state.spec),
-        carries=state.carries or kind.carries,
+        carries=state.carries or kind.carries or (kind.stateful and state.inner),
         python=state.python or kind.python,
         changes=state.changes or kind.changes,
     )
@@ -335,7 +335,8 @@ STEPS: Final[dict[str, StepKind]] = {
         lambda s: s.counts and s.picks,
         lambda s: {"random": _RARELY if s.is_ordered else st.just(False), "variable": _RARELY, "name": _NAMES},
         _filter,
-        lambda s, a: s.but(changes=s.changes or a["variable"]),
+        # What a part draws goes on from where a prefetch had come that was given up as another part ended.
+        lambda s, a: s.but(changes=s.changes or a["variable"], carries=s.carries or (a["random"] and s.inner)),
     ),
     "flat_map": StepKind(
         _multiplies,
