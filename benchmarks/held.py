@@ -51,7 +51,7 @@ RETURNED: Final = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "6553
 SEEN_BYTES: Final = 32 << 20
 """A predicted peak below that cannot be told from what else changes in the process."""
 FILLING_S: Final = 12.0
-"""Seconds after which a job of one epoch is ended: its buffers are full."""
+"""Seconds after which the slow epoch is ended: its buffers are full."""
 WITHIN: Final = 0.2
 CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 140)
 

@@ -267,6 +267,13 @@ NO_FUSION = Options(map_and_batch_fusion=False)
         ((Repeat(count=3), Cache()), 3000 * (100 + PLACE)),
         ((Repeat(), Cache()), math.inf),
         ((Cache(filename="/c"),), 0),
+        # What is in a cache is there once.
+        ((Cache(), Repeat(count=2), Shuffle(buffer_size=10), Prefetch()), 1000 * (100 + PLACE) + 10 * PLACE),
+        ((Cache(filename="/c"), Shuffle(buffer_size=10)), 10 * (100 + PLACE)),
+        (
+            (Cache(), Map(function=DECODE, num_parallel_calls=None), Shuffle(buffer_size=10)),
+            1000 * (100 + PLACE) + 10 * (500 + PLACE),
+        ),
         ((Prefetch(buffer_size=3),), 300),
         # A batch is made in the place that is empty meanwhile.
         ((Batch(batch_size=10), Prefetch()), 2 * 1000),

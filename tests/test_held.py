@@ -44,5 +44,6 @@ def test_buffers_are_full_once_a_slow_consumer_has_taken_some_batches() -> None:
     assert fullest(lambda: small, 1, 0.0).is_full
     assert fullest(lambda: small.take(QUICK + FILLING - 1), 1, 9.0) == Fullest(ANY, FILLING - 1)
     assert not Fullest(0, FILLING - 1).is_full
-    # It goes on no longer than that.
+    # An epoch before it is taken as it comes. It goes on no longer than that.
+    assert fullest(lambda: small, 5, 0.0) == Fullest(ANY, FILLING)
     assert fullest(small.repeat, 1, 0.0).batches == FILLING

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +43,13 @@ class Fullest:
 def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -> Fullest:
     """What a job holds at the most.
 
-    The consumer is slow all the time: AUTOTUNE makes a prefetch twice as large whenever it was full and then empty.
+    Of several epochs one is taken as it comes, which fills caches. In the last one the consumer is slow all the time: AUTOTUNE
+    makes a prefetch twice as large whenever it was full and then empty.
 
     Args:
         build: Builds the dataset, so that its caches are empty.
         epochs: The job's.
-        limit_s: Seconds after which a job of one epoch is ended, once its buffers are full; caches need whole ones.
+        limit_s: Seconds after which it is ended, once its buffers are full.
     """
     gc.collect()
     dataset = build()
@@ -56,22 +57,27 @@ def fullest(build: Callable[[], tf.data.Dataset], epochs: int, limit_s: float) -
     # The system keeps the peak, which from now on is what the process has.
     Path("/proc/self/clear_refs").write_text("5")
     start = _peak_bytes()
-    until = time.monotonic() + (limit_s if epochs == 1 else math.inf)
-    step, slow = 0.0, 0
-    for _ in range(epochs):
-        iterator, began = iter(dataset), time.monotonic()
-        for count, _batch in enumerate(iterator, start=1):
-            if count == 1:
-                # Without the first one, before which a shuffle may have been filled.
-                began = time.monotonic()
-            elif count == QUICK:
-                step = SLOWER * (time.monotonic() - began) / (QUICK - 1)
-            time.sleep(step)
-            slow = max(slow, count - QUICK)
-            if slow >= FILLING and time.monotonic() > until:
-                break
-        del iterator
-    return Fullest(_peak_bytes() - start, slow)
+    if epochs > 1:
+        # No name keeps the last one.
+        deque(dataset, maxlen=0)
+    batches = _taken_slowly(dataset, time.monotonic() + limit_s)
+    return Fullest(_peak_bytes() - start, batches)
+
+
+def _taken_slowly(dataset: tf.data.Dataset, until: float) -> int:
+    """How many batches a slow consumer took after the first ones."""
+    step, slow, began = 0.0, 0, time.monotonic()
+    for count, _batch in enumerate(dataset, start=1):
+        if count == 1:
+            # Without the first one, before which a shuffle may have been filled.
+            began = time.monotonic()
+        elif count == QUICK:
+            step = SLOWER * (time.monotonic() - began) / (QUICK - 1)
+        time.sleep(step)
+        slow = max(0, count - QUICK)
+        if slow >= FILLING and time.monotonic() > until:
+            break
+    return slow
 
 
 def _peak_bytes() -> int:

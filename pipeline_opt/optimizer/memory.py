@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -20,8 +21,12 @@ from pipeline_opt.stages import (
     Options,
     Prefetch,
     Rebatch,
+    Repeat,
+    Shard,
     Shuffle,
+    Skip,
     Stage,
+    Take,
     Unbatch,
     inner_stages,
 )
@@ -30,6 +35,8 @@ PLACE_BYTES = 24
 """What a shuffle sets aside for each place of its buffer (CONTRIBUTING.md); assumed of an element of a cache, too."""
 NAME_BYTES = 256
 """A file's name; assumed."""
+PASSING = (Shuffle, Prefetch, Options, Repeat, Take, Skip, Shard)
+"""Stages that hand on the elements that they take."""
 EULER = 0.5772
 """What 1 + 1/2 + ... + 1/n has beyond the logarithm of n."""
 TAKEN = 2
@@ -56,7 +63,7 @@ def held_bytes(plan: Plan, facts: Facts, steps: Steps | None = None) -> float:
     steps = flows(plan, facts) if steps is None else steps
     buffers = any(isinstance(stage, Cache | Shuffle) for stage, _, _ in steps)
     counts = epoch_counts(plan, facts, steps=steps) if buffers else None
-    reader, known, kept = plan.reader, facts.stage(plan.source.kind), 1.0
+    reader, known, kept, cached = plan.reader, facts.stage(plan.source.kind), 1.0, False
     for at, (stage, taken, given) in enumerate(steps):
         kept = _kept_by_a_part(stage, taken, given) if isinstance(stage, Batching | Unbatch) else kept
         if reader is not None and stage is not reader:
@@ -64,8 +71,11 @@ def held_bytes(plan: Plan, facts: Facts, steps: Steps | None = None) -> float:
             held += min(stage.buffer_size, files) * NAME_BYTES if isinstance(stage, Shuffle) else 0.0
             continue
         reader = None
-        held_here = _held(stage, taken, given, math.inf if counts is None else counts[at], facts)
+        own = dataclasses.replace(taken, row_bytes=0.0) if cached else taken
+        held_here = _held(stage, own, given, math.inf if counts is None else counts[at], facts)
         held += held_here * (kept if isinstance(stage, Shuffle) else 1.0)
+        # What a cache in memory has is the only copy of it, as long as it is handed on.
+        cached = (isinstance(stage, Cache) and not stage.filename) or (cached and isinstance(stage, PASSING))
     return held + _together(plan, steps, facts)
 
 
