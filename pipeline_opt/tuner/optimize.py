@@ -35,7 +35,7 @@ SEARCH_SHARE: Final = 0.2
 """The part of the budget that is spent on looking for plans at the most."""
 TRIAL_SHARE: Final = 0.35
 """The part of the time left that the trials of all plans take."""
-FINAL_SHARE: Final = 0.9
+FINAL_SHARE: Final = 0.75
 """The part of the time left then that a second contest takes, of the most promising plan alone, where the first left it open."""
 AMONG_SHARE: Final = 0.35
 """The part of the time left then that a contest takes of those plans alone that have won, where there are several."""

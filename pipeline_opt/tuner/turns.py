@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Thread
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -144,6 +145,7 @@ class Runner:
         self._stop = stop
         self._dataset: Any = None
         self._iterator: Iterator[Any] | None = None
+        self._ending: list[Thread] = []
         self._before = self._peak = self._looked = 0.0
         self._arrivals: list[tuple[int, float]] = []
         self._began = 0.0
@@ -214,22 +216,33 @@ class Runner:
         counted = []
         for _ in range(epochs):
             counted.append(self._take(math.inf, deadline))
-            self._close_iterator()
+            self._close_iterator(aside=epochs == 1 and counted[0].ended)
             if self._cut is not None:
                 break
-        self.close()
+        self._close_dataset()
         return replace(self._end(number, tuple(counted), goal, ()), epochs=epochs)
 
     def close(self) -> None:
         """Let go of the iterator and of the dataset; both may block, and are timed as teardown."""
         self._close_iterator()
+        self._close_dataset()
+        while self._ending:
+            self._ending.pop().join()
+
+    def _close_dataset(self) -> None:
         start = self._clock.now()
         self._dataset = None
         self._teardown_s += self._clock.now() - start
 
-    def _close_iterator(self) -> None:
+    def _close_iterator(self, *, aside: bool = False) -> None:
+        """Let go of the iterator; of one that ended on another thread, as TensorFlow does nothing but wait there for AUTOTUNE."""
         start = self._clock.now()
-        self._iterator, self.held = None, 0
+        ended, self._iterator, self.held = [self._iterator], None, 0
+        if aside:
+            self._ending.append(Thread(target=ended.clear, daemon=True))
+            self._ending[-1].start()
+        else:
+            ended.clear()
         self._teardown_s += self._clock.now() - start
 
     def _begin(self, limit_s: float) -> float:
