@@ -28,7 +28,7 @@ from pipeline_opt.tuner import bench, optimize
 from pipeline_opt.tuner.differences import Difference
 from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.optimize import Tuning, tune
-from pipeline_opt.tuner.proof import Equality
+from pipeline_opt.tuner.proof import Equality, Preserves
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.shortened import Part
 from pipeline_opt.tuner.trials import Candidate, Contest
@@ -53,8 +53,14 @@ def told(names: Any, seconds: Mapping[str, list[float]]) -> Contest:
 class Told:
     """What measuring, searching, trials and proofs come to."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, *contests: Mapping[str, list[float]], proofs: Any = SAME) -> None:
-        self.contests, self.proofs = list(contests), proofs
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        *contests: Mapping[str, list[float]],
+        proofs: Any = SAME,
+        preserves: Preserves = "exact",
+    ) -> None:
+        self.contests, self.proofs, self.preserves = list(contests), proofs, preserves
         self.tried: list[set[str]] = []
         self.settings: list[dict[str, Any]] = []
         self.proved: list[Plan] = []
@@ -67,7 +73,9 @@ class Told:
         found = [Found(plan, FASTEST)]
         for number in (1, 2):
             other = dataclasses.replace(plan, stages=(*plan.stages, Prefetch(buffer_size=number)))
-            step = Step(f"rule {number}", "faster", Rewrite(other, "prefetch", "more"), FASTEST, FASTEST)
+            step = Step(
+                f"rule {number}", "faster", Rewrite(other, "prefetch", "more", self.preserves), FASTEST, FASTEST
+            )
             found.append(Found(other, FASTEST, (step,)))
         return Search(tuple(found), ())
 
@@ -116,6 +124,16 @@ def test_what_is_faster_and_not_shown_to_be_the_same_is_refused_and_the_next_one
     found = tuned(dataset())
     assert [step.rule for step in found.steps] == ["rule 2"]
     assert found.refused == {"plan 1": str(proof)}
+
+
+def test_less_of_the_data_is_compared_where_whole_epochs_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(optimize, "sampled", lambda plan, share, facts: shares.append(share) or plan)
+    monkeypatch.setattr(optimize, "share_to_compare", lambda *_: 0.9)
+    Told(monkeypatch, times(SLOW, QUICK, QUICKEST, QUICKER), proofs=[UNKNOWN, UNKNOWN, SAME], preserves="set")
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 1"]
+    assert shares == pytest.approx([0.9, 0.3, 0.1])
 
 
 @pytest.mark.parametrize("proof", [OTHER, UNKNOWN], ids=["different", "not known"])
@@ -362,10 +380,9 @@ def test_changes_that_each_bring_something_stay(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_sample_without_a_batch_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    Told(monkeypatch, times(SLOW, SLOW, QUICK, SLOW), proofs=Equality(True, 0, True))
+    Told(monkeypatch, times(SLOW, SLOW, QUICK, SLOW), proofs=Equality(True, 0, True), preserves="set")
     monkeypatch.setattr(optimize, "share_to_compare", lambda *_: 0.1)
     monkeypatch.setattr(optimize, "sampled", lambda plan, *_: plan.append(Prefetch(name="part", buffer_size=9)))
-    monkeypatch.setattr(Rewrite, "preserves", "set")
     found = tuned(dataset())
     assert not found.changed
     assert set(found.refused) == {"plan 1"}
