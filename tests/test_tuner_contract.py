@@ -379,6 +379,14 @@ def test_changes_that_each_bring_something_stay(monkeypatch: pytest.MonkeyPatch)
     assert [gain.value for gain in found.along] == pytest.approx([1.5, 1.2])
 
 
+def test_nothing_is_told_of_changes_that_there_was_no_time_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = two_steps(monkeypatch, (1.5, 1.2))
+    done.contests = [{**times(SLOW, SLOW, QUICK, QUICK), "0": SLOW, "1": [], "2": []}]
+    found = tuned(dataset())
+    assert [step.rule for step in found.steps] == ["rule 1", "rule 2"]
+    assert found.along == ()
+
+
 def test_a_sample_without_a_batch_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     Told(monkeypatch, times(SLOW, SLOW, QUICK, SLOW), proofs=Equality(True, 0, True), preserves="set")
     monkeypatch.setattr(optimize, "share_to_compare", lambda *_: 0.1)

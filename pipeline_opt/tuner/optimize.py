@@ -41,8 +41,8 @@ AMONG_SHARE: Final = 0.35
 """The part of the time left then that a contest takes of those plans alone that have won, where there are several."""
 PROOF_SHARE: Final = 0.5
 """The part of the time left in the end that the proof takes."""
-SMALLER: Final = (3.0, 9.0)
-"""How much less of the data is compared, where whole epochs turned out to take too long."""
+SMALLER: Final = (1.0, 3.0, 9.0)
+"""How much less of the data is compared, one after another, where whole epochs turn out to take too long."""
 WAY_SHARE: Final = 0.8
 """The part of the time left after that that the trials of single changes take."""
 LEAST_SHARE: Final = 0.2
@@ -242,17 +242,13 @@ class _Tuner:
         """
         bench, kept = self._bench, {step.rewrite.preserves for step in steps}
         preserves: Preserves = "set" if "set" in kept else "rounding" if "rounding" in kept else "exact"
-
-        def proved(smaller: float) -> Equality:
+        for smaller in SMALLER:
             seconds = bench.seconds(PROOF_SHARE, LEAST_SHARE / 2)
             terms = Terms(preserves, "rounding" in kept, seconds, bench.clock, bench.scratch.own)
             share = share_to_compare(bench.start, facts, seconds) / smaller if preserves == "set" else 1.0
-            return self._proved(plan, share, terms, facts)
-
-        found = proved(1.0)
-        for smaller in SMALLER if preserves == "set" else ():
-            if not found.known and bench.seconds(1.0) > 0:
-                found = proved(smaller)
+            found = self._proved(plan, share, terms, facts)
+            if found.known or preserves != "set" or bench.seconds(1.0) <= 0:
+                break
         return found
 
     def _proved(self, plan: Plan, share: float, terms: Terms, facts: Facts) -> Equality:
@@ -275,7 +271,8 @@ class _Tuner:
         gains = tuple(trials.ratio(str(number), str(number - 1)) for number in range(1, len(plans)))
         left_out = _left_out(trials, found.steps)
         if left_out is None:
-            return found, equality, gains, None
+            # There may have been no time for a round of all.
+            return found, equality, gains if all(gain.rounds for gain in gains) else (), None
         count = len(found.steps) - len(left_out.steps)
         shorter = dataclasses.replace(found, plan=plans[count], steps=found.steps[:count])
         proof = self._proof(shorter.plan, shorter.steps, facts)

@@ -57,7 +57,8 @@ class Turn:
         counted: The stretches that count: one, or one an epoch.
         goal: Examples that were to be counted; None where it was a whole number of epochs of unknown length.
         lead: What was taken before and does not count.
-        teardown_s: Seconds in which iterators, and the dataset with its caches, were let go; in no stretch.
+        teardown_s: Seconds in which iterators, and the dataset with its caches, were let go, but for what was let go aside; in
+            no stretch.
         rss_growth: Bytes by which the process was larger at the most than before this candidate was opened. Memory that
             others have freed and the allocator kept is used without growth, so this is the least that it took.
         cut: Why it ended early; None if it did not.

@@ -40,6 +40,7 @@ MORE_DRAWS: Final = (
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
     for at, stage in enumerate(plan.stages):
+        # Inside a part it is not known whether the plan around it switches them off.
         if isinstance(stage, Repeat) and stage.count == 1 and (facts.prefix or _rewrites_off(plan)):
             yield Declined(stage.name, f"it stays: {MORE_DRAWS}")
         elif _does_nothing(stage):
