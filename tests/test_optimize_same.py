@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 import tensorflow as tf
 from element_equality import Equality, difference, epochs
-from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import HealthCheck, Phase, assume, given, reject, seed, settings
 from pipeline_strategy import Recipe, recipes
 from recipe_sources import write_data
 from recipe_state import Places
@@ -102,7 +102,12 @@ def _check(data: Path, folder: Path, recipe: Recipe, number: int) -> None:
 
     with warnings.catch_warnings(), Scratch() as scratch:
         warnings.simplefilter("ignore", PlanWarning)
-        expected = epochs(made())
+        try:
+            expected = epochs(made())
+        except tf.errors.InvalidArgumentError as error:
+            # Batches of ragged rows can be of shapes that no further batch takes, which no spec tells.
+            assert "Cannot batch tensors with different shapes" in str(error)
+            reject()
         read = with_traced(as_plan(made()))
         # What writes to the user's files is left as it is: all that is tried would share them. Another recipe is drawn for it.
         assume(not writes_outside(scratch.build(read), scratch.path))
