@@ -106,7 +106,8 @@ def _check(data: Path, folder: Path, recipe: Recipe, number: int) -> None:
             expected = epochs(made())
         except tf.errors.InvalidArgumentError as error:
             # Batches of ragged rows can be of shapes that no further batch takes, which no spec tells.
-            assert "Cannot batch tensors with different shapes" in str(error)
+            if "Cannot batch tensors with different shapes" not in str(error):
+                raise
             reject()
         read = with_traced(as_plan(made()))
         # What writes to the user's files is left as it is: all that is tried would share them. Another recipe is drawn for it.
