@@ -46,7 +46,7 @@ RECORDS = TFRecords(paths=("a",))
 DECODE, SCALE, KEEP, FETCH, PYTHON = (Function(f"m:{name}") for name in ("decode", "scale", "keep", "fetch", "python"))
 AUGMENT, SEEDED = Function("m:augment"), Function("m:seeded")
 FORMS = {name: FormFacts(cpu_s=1.0) for name in ("batched", "padded", "crop_window", "pure_part", "random_part")}
-NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 READ = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10)
 FACTS = Facts(
     cores=4.0,
@@ -90,6 +90,12 @@ def test_threads_share_the_work() -> None:
     found = predict(plan(decode(2), OFF), FACTS)
     # Reading is a thread of its own; two calls at a time need 4 s for a row each.
     assert loads(found) == {"tfrecords": 1.0, "map": 4.0, "cores": 2.25}
+
+
+def test_cores_wait_the_less_for_the_call_in_front_the_more_there_are() -> None:
+    facts = dataclasses.replace(FACTS, overheads=dataclasses.replace(NOTHING, in_front=0.5))
+    cores = [loads(predict(plan(decode(calls), OFF), facts))["cores"] for calls in (4, 8, 400)]
+    assert cores == pytest.approx([(1 + 8 * 1.5) / 4, (1 + 8 * 1.25) / 4, (1 + 8 * 1.005) / 4])
 
 
 def test_more_calls_than_cores_do_not_help() -> None:
@@ -498,7 +504,8 @@ def test_larger_buffers_hold_more(plan_: Plan, known: Facts, more: int) -> None:
 
 def test_ops_on_one_thread_each_take_what_was_measured_so() -> None:
     known = FunctionFacts("pure", cpu_s=4e-3, alone_s=2e-3)
-    facts = Facts(cores=1.0, functions={DECODE: known}, stages={"tfrecords": StageFacts(elements=100)})
+    stages = {"tfrecords": StageFacts(elements=100)}
+    facts = Facts(cores=1.0, functions={DECODE: known}, stages=stages, overheads=Overheads(in_front=0.0))
     given = plan(Map(function=DECODE))
     alone = given.append(Options(max_intra_op_parallelism=1))
     assert predict(given, facts).rows_per_s == pytest.approx(250, rel=0.05)
@@ -526,7 +533,7 @@ def test_the_last_options_say_how_many_threads_an_op_has() -> None:
 
 
 def test_of_many_calls_under_way_each_takes_less() -> None:
-    facts = Facts(cores=2.0, overheads=Overheads(parallel_call=27e-6, many_calls=9e-6))
+    facts = Facts(cores=2.0, overheads=Overheads(parallel_call=27e-6, many_calls=9e-6, in_front=0.0))
     # Measured on two cores: 27, 21, 15 and 10 us.
     took = [1e6 * call_s(calls, facts) for calls in (2, 4, 8, 16, 64)]
     assert took == pytest.approx([27.0, 18.7, 13.0, 9.0, 9.0], abs=0.05)

@@ -53,7 +53,7 @@ from pipeline_opt.optimizer.rules import (
 )
 from pipeline_opt.order import check_order
 from pipeline_opt.plan import Concatenate, Merge, Plan, Sample, Zip
-from pipeline_opt.sources import Images, TFRecords
+from pipeline_opt.sources import Images, OpaqueDataset, TFRecords
 from pipeline_opt.stages import (
     Batch,
     BucketBySequenceLength,
@@ -197,6 +197,33 @@ def test_a_half_that_is_not_asked_for_as_a_whole_is_not_kept() -> None:
     (outcome,) = cache.RULE.find(plan(mapped("a")), facts)
     assert isinstance(outcome, Declined)
     assert "no cache is ever full" in outcome.reason
+
+
+def test_a_dataset_in_which_there_is_nothing_to_set_is_frozen() -> None:
+    known, unknown = (Plan(OpaqueDataset(knobless=knobless), (mapped("a"),)) for knobless in (True, False))
+    (outcome,) = freeze.RULE.find(known, PLAIN)
+    assert isinstance(outcome, Rewrite)
+    assert outcome.plan.stages[0] == mapped("a", 6)
+    assert [type(found) for found in freeze.RULE.find(unknown, PLAIN)] == [Declined]
+
+
+def test_ops_that_are_carried_along_are_frozen_if_there_is_nothing_to_set_in_them() -> None:
+    class Op:
+        """An op that was read from a dataset is an object that is named after it."""
+
+        def __init__(self, name: str) -> None:
+            self.__name__ = name
+
+        def __call__(self, dataset: Any) -> Any:
+            raise AssertionError("it is not run")
+
+    def outcomes(name: str) -> list[type]:
+        carried = OpaqueStage(name="carried", transformation=Function(call=Op(name)))
+        merged = Plan(Merge(plans=(plan(), plan()), transformation=Function(call=Op(name))))
+        return [type(found) for whole in (plan(carried), merged) for found in freeze.RULE.find(whole, PLAIN)]
+
+    assert outcomes("sampling") == [Rewrite, Rewrite]
+    assert outcomes("map") == [Declined, Declined]
 
 
 def test_knobs_of_stages_inside_others_are_frozen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline_opt.clock import SystemClock
 from pipeline_opt.errors import StageError, UsageError
-from pipeline_opt.tuner.bootstrap import interval, student_t
+from pipeline_opt.tuner.bootstrap import interval, left_out, student_t
 from pipeline_opt.tuner.decision import decide, winners
 from pipeline_opt.tuner.rounds import Pace, Round, Schedule
 from pipeline_opt.tuner.scores import log_ratios
@@ -183,14 +184,31 @@ def test_an_interval_is_at_least_as_wide_as_students() -> None:
 
 
 def test_an_interval_leans_to_where_rounds_are_spread() -> None:
-    # Of 8 rounds one differs. Of 8 drawn from them it is 3 at the most, 0 at the least, in 97.5 % each: the mean is 0.25 above.
-    found = interval([0.0] * 7 + [1.0])
-    assert math.log(found.high) == pytest.approx(0.125 + 0.25 * 2.3646 / 1.96 * math.sqrt(8 / 7), rel=1e-3)
-    # Below it resampling says 0.125; Student's t says more.
-    assert math.log(found.low) == pytest.approx(0.125 - 2.3646 * math.sqrt(1 / 8) / math.sqrt(8), rel=1e-3)
+    # Of 7 rounds one differs. Of 7 drawn from them it is 3 at the most, 0 at the least, in 97.5 % each: the mean is 2/7 above.
+    found = interval([0.0] * 6 + [1.0])
+    assert math.log(found.high) == pytest.approx(1 / 7 + 2 / 7 * 2.4469 / 1.96 * math.sqrt(7 / 6), rel=1e-3)
+    # Below it resampling says 1/7; Student's t says more.
+    assert math.log(found.low) == pytest.approx(1 / 7 - 2.4469 * math.sqrt(1 / 7) / math.sqrt(7), rel=1e-3)
 
 
-@given_(st.lists(st.floats(-1, 1), min_size=2, max_size=8))
+def test_of_many_rounds_the_furthest_count_no_further_than_the_next() -> None:
+    logs = [-0.03, -0.01, -0.01, 0.0, 0.0, 0.01, 0.01, 0.03]
+    found, slowed = interval(logs), interval([*logs[1:], 5.0])
+    assert math.log(found.value) == pytest.approx(0.0, abs=1e-12)
+    # Yuen's interval: six of the eight are left, so Student's t has five degrees of freedom.
+    winsorized = [-0.01, -0.01, -0.01, 0.0, 0.0, 0.01, 0.01, 0.01]
+    error = statistics.stdev(winsorized) * math.sqrt(7 / (6 * 5))
+    assert math.log(found.high) >= 2.5706 * error * 0.9999
+    assert math.log(found.high) <= 1.2 * 2.5706 * error
+    assert slowed.high < 1.05
+
+
+@pytest.mark.parametrize(("rounds", "out"), [(2, 0), (7, 0), (8, 1), (11, 1), (12, 2), (24, 5)])
+def test_how_many_rounds_are_left_out_at_either_end(rounds: int, out: int) -> None:
+    assert left_out(rounds) == out
+
+
+@given_(st.lists(st.floats(-1, 1), min_size=2, max_size=14))
 def test_the_inverse_ratio_has_the_inverse_interval(logs: list[float]) -> None:
     found, inverse = interval(logs), interval([-log for log in logs])
     assert found.value == pytest.approx(1 / inverse.value)

@@ -14,7 +14,7 @@ from pipeline_opt.build.forms.needed import needed
 from pipeline_opt.build.steps import build_steps
 from pipeline_opt.build.traced import traced
 from pipeline_opt.functions import Function
-from pipeline_opt.optimizer.facts import Facts, FunctionFacts, StageFacts
+from pipeline_opt.optimizer.facts import Facts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.plan import Concatenate, Plan, Zip
 from pipeline_opt.sources import Source, Tensors, TextLines, TFRecords
 from pipeline_opt.stages import Batch, Interleave, Map, Repeat, Shuffle, Skip, Stage, Take, Unbatch
@@ -252,7 +252,8 @@ def test_a_part_of_the_data_is_the_same_for_every_plan_over_it(tmp_path: Path) -
 
 def test_how_much_of_the_data_fits_into_the_time() -> None:
     known = StageFacts(elements=1000, bytes_out=10.0, files=1)
-    slow = Facts(cores=1, functions={PARSE: FunctionFacts("pure", cpu_s=0.06)}, stages={"tfrecords": known})
+    functions = {PARSE: FunctionFacts("pure", cpu_s=0.06)}
+    slow = Facts(cores=1, functions=functions, stages={"tfrecords": known}, overheads=Overheads(in_front=0.0))
     plan = records(Map(function=PARSE), Batch(batch_size=2))
     # An epoch takes a minute.
     assert share_to_compare(plan, slow, 36.0) == pytest.approx(0.1, rel=0.05)

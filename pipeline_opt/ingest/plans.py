@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pipeline_opt.errors import KnobError, PlanError, SourceError
 from pipeline_opt.ingest.graph import is_generator, kind_of
@@ -21,6 +21,12 @@ from pipeline_opt.stages import FlatMap, Interleave, OpaqueStage, Stage
 from pipeline_opt.storage import resolve
 
 tf = lazy_module("tensorflow")
+
+
+_KNOBLESS: Final = frozenset(
+    {"RandomDataset", "RangeDataset", "SparseTensorSliceDataset", "TensorDataset", "TensorSliceDataset"}
+)
+"""Ops that make elements out of tensors, in which AUTOTUNE finds nothing to set."""
 
 
 class _Step(NamedTuple):
@@ -151,7 +157,7 @@ def _source(site: Site) -> Source:
         reason = "its elements come from a Python generator"
     elif site.inputs:
         reason = _why_not(site)
-    return OpaqueDataset(dataset=site.dataset, reason=reason)
+    return OpaqueDataset(dataset=site.dataset, reason=reason, knobless=site.op in _KNOBLESS)
 
 
 def _why_not(site: Site) -> str:

@@ -142,6 +142,8 @@ class Overheads:
         switch: To hand an element to another thread through a buffer.
         row: To copy a row into a batch, whatever its size.
         byte: To copy a byte into a batch.
+        in_front: The part of a parallel map's work that cores wait, with a call each, for the one whose element is the next; the
+            less, the more calls are under way. Not seconds, and not measured anew but over six workloads (CONTRIBUTING.md).
     """
 
     element: float = 0.3e-6
@@ -153,6 +155,7 @@ class Overheads:
     switch: float = 3e-6
     row: float = 0.2e-6
     byte: float = 0.2e-9
+    in_front: float = 0.07
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ AHEAD: Final = 3
 Measured 2.6 to 3.0, but only where a file is one request, and 1.4 to 2.2 where the processor was short.
 """
 
+BUSY_CALLS_A_CORE: Final = 3
+"""Calls under way for each core with which cores hardly wait for the one in front (CONTRIBUTING.md)."""
 CALLS_A_CORE: Final = 8
 """Calls under way for each core from which on more of them change little (CONTRIBUTING.md)."""
 
@@ -258,7 +260,8 @@ class Walk:
             # A call that waits has a thread of the pool meanwhile.
             calls = min(calls, pool_size(self.plan) or max(1.0, math.ceil(self.facts.cores)))
         started = taken.elements * call_s(stage.num_parallel_calls, self.facts)
-        self._parallel(stage.name, work + started, wait, calls)
+        waited = work * cost.in_front / max(calls / math.ceil(self.facts.cores), 1.0)
+        self._parallel(stage.name, work + started + waited, wait, calls)
         self._add(stage.name, taken.elements * cost.element)
 
     def _reader(self, stage: Interleave, taken: Flow, given: Flow) -> None:
@@ -327,6 +330,11 @@ def places(stage: Interleave, facts: Facts) -> int:
     if calls is None:
         return cores
     return math.ceil(cores / AHEAD) if calls == AUTO else min(calls, cores)
+
+
+def busy_calls(facts: Facts) -> int:
+    """So many calls of a map under way that cores are busy while the one in front is not done."""
+    return BUSY_CALLS_A_CORE * math.ceil(facts.cores)
 
 
 def many_calls(facts: Facts) -> int:

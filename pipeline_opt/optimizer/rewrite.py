@@ -206,7 +206,12 @@ def swallows_errors(plan: Plan, at: int, facts: Facts) -> str:
 
 def may_swallow(function: Function | None) -> bool:
     """Whether a transformation might leave out what fails: a user's code might, most ops of tf.data do not."""
+    return op_of(function) not in PASSING_ERRORS
+
+
+def op_of(function: Function | None) -> str:
+    """The op of tf.data that a transformation is, by the name that plans have for it; nothing of a user's code."""
     call = None if function is None or function.ref else function.call
     # A user's function may have any name. An op that was read from a dataset is an object that is named after the op.
     is_code = inspect.isroutine(call) or inspect.isclass(call)
-    return is_code or getattr(call, "__name__", "") not in PASSING_ERRORS
+    return "" if is_code else getattr(call, "__name__", "")

@@ -16,6 +16,10 @@ AUTOTUNE: Final = "autotune"
 FEWEST: Final = 3
 """Rounds without which nothing is said to be better than what was given."""
 
+LIKELY: Final = 0.8
+"""How sure it must be that AUTOTUNE's pipeline is faster than the one given for it to be returned in its place: nobody asked for
+the one rather than the other, and neither is left unless there are rounds that speak for it."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -115,7 +119,9 @@ def _unchanged(
     between = contest.ratio(autotune, given, level=level)
     better = given if sound == [given] or not sound else autotune if sound == [autotune] else ""
     if not better:
-        better = autotune if between.rounds >= FEWEST and between.low > 1 else given
+        better = (
+            autotune if between.rounds >= FEWEST and contest.ratio(autotune, given, level=LIKELY).low > 1 else given
+        )
     best = max(running, key=lambda name: _least(over[name], "value"), default=None)
     if best is None:
         why = "no candidate was left"

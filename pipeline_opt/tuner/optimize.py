@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final
 
 from pipeline_opt.clock import Clock
@@ -310,6 +309,12 @@ def _kept(why: str) -> Decision:
 
 
 def chosen(found: Search, given: Plan, count: int) -> dict[str, Found]:
-    """The plans to try: the fastest by prediction, each in another way."""
-    others = (candidate for candidate in of_each_kind(found.found) if candidate.plan != given)
-    return {f"plan {number}": candidate for number, candidate in enumerate(islice(others, count), start=1)}
+    """The plans to try: the fastest by prediction, each in another way, one of them by a single change.
+
+    What is predicted of many changes is wrong in more places, and the next ones after the fastest mostly share them.
+    """
+    others = [candidate for candidate in of_each_kind(found.found) if candidate.plan != given]
+    first, rest = others[:count], others[count:]
+    if all(len(candidate.steps) > 1 for candidate in first):
+        first[count - 1 :] = [next((single for single in rest if len(single.steps) == 1), first[-1])] if first else []
+    return {f"plan {number}": candidate for number, candidate in enumerate(first, start=1)}

@@ -5,15 +5,33 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import Final
 
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import flows, form_of
 from pipeline_opt.optimizer.freedom import inner_facts
-from pipeline_opt.optimizer.loads import tunes_itself
-from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, in_order, with_options
+from pipeline_opt.optimizer.loads import busy_calls, tunes_itself
+from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, in_order, op_of, with_options
 from pipeline_opt.plan import Combination, Merge, Plan
 from pipeline_opt.sources import OpaqueDataset
 from pipeline_opt.stages import AUTO, Batch, FlatMap, Interleave, Map, OpaqueStage, Options, Prefetch, Stage
+
+KNOBLESS: Final = frozenset(
+    {
+        "assert_cardinality",
+        "concatenate",
+        "repeat",
+        "sample",
+        "sampling",
+        "shard",
+        "shuffle",
+        "skip",
+        "structure",
+        "take",
+        "unique",
+    }
+)
+"""Ops that a plan carries along in which AUTOTUNE finds nothing to set, by the names that plans have for them."""
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
@@ -34,13 +52,16 @@ def _is_frozen(plan: Plan) -> bool:
 def _unknown(plan: Plan) -> str:
     """The name of something in a plan that cannot be looked into; nothing if there is none."""
     source = plan.source
-    if isinstance(source, OpaqueDataset | Merge):
+    if isinstance(source, OpaqueDataset) and not source.knobless:
+        return source.kind
+    if isinstance(source, Merge) and op_of(source.transformation) not in KNOBLESS:
         return source.kind
     for number, part in enumerate(source.plans if isinstance(source, Combination) else ()):
         name = _unknown(part)
         if name:
             return f"in{number}_{name}"
-    return next((stage.name for stage in plan.stages if isinstance(stage, OpaqueStage)), "")
+    opaque = (stage for stage in plan.stages if isinstance(stage, OpaqueStage))
+    return next((stage.name for stage in opaque if op_of(stage.transformation) not in KNOBLESS), "")
 
 
 def _with_knobs(plan: Plan, facts: Facts, tunes: bool) -> Plan:
@@ -49,32 +70,37 @@ def _with_knobs(plan: Plan, facts: Facts, tunes: bool) -> Plan:
         parts = zip(source.plans, inner_facts(plan, facts), strict=True)
         source = dataclasses.replace(source, plans=tuple(_with_knobs(part, known, tunes) for part, known in parts))
     order = in_order(plan, facts)
-    stages = (_set(stage, taken.rows, facts, order, tunes) for stage, taken, _ in flows(plan, facts))
+    calls = busy_calls(facts)
+    stages = (_set(stage, taken.rows, facts, order, tunes, calls) for stage, taken, _ in flows(plan, facts))
     return dataclasses.replace(plan, source=source, stages=tuple(stages))
 
 
-def _set(stage: Stage, rows: float, facts: Facts, order: bool | None, tunes: bool) -> Stage:
+def _set(stage: Stage, rows: float, facts: Facts, order: bool | None, tunes: bool, calls: int) -> Stage:
     cores = math.ceil(facts.cores)
     match stage:
         case Map():
-            return _set_map(stage, rows, facts, order, tunes)
+            return _set_map(stage, rows, facts, order, tunes, calls)
         case Batch(num_parallel_calls=-1):
             return dataclasses.replace(stage, num_parallel_calls=cores)
         case Interleave():
             # TensorFlow refuses more calls than inputs, and with cycle_length AUTO takes as many in turn as the calls allow.
             is_open = stage.num_parallel_calls == AUTO and stage.cycle_length != AUTO
-            calls = min(cores, stage.cycle_length) if is_open else stage.num_parallel_calls
-            inner = tuple(_set(part, 1.0, facts, order, False) for part in stage.inner)
-            return dataclasses.replace(stage, num_parallel_calls=calls, inner=inner)
+            streams = min(cores, stage.cycle_length) if is_open else stage.num_parallel_calls
+            return dataclasses.replace(stage, num_parallel_calls=streams, inner=_set_inner(stage.inner, facts, order))
         case FlatMap():
-            return dataclasses.replace(stage, inner=tuple(_set(part, 1.0, facts, order, False) for part in stage.inner))
+            return dataclasses.replace(stage, inner=_set_inner(stage.inner, facts, order))
         case Prefetch(buffer_size=buffer) if buffer == AUTO:
             return dataclasses.replace(stage, buffer_size=cores)
     return stage
 
 
-def _set_map(stage: Map, rows: float, facts: Facts, order: bool | None, tunes: bool) -> Map:
-    """A map on as many threads as there are cores, or on one if its function costs less than another thread.
+def _set_inner(inner: tuple[Stage, ...], facts: Facts, order: bool | None) -> tuple[Stage, ...]:
+    """Stages inside another one, of which several are under way: each has no more calls than there are cores."""
+    return tuple(_set(part, 1.0, facts, order, False, math.ceil(facts.cores)) for part in inner)
+
+
+def _set_map(stage: Map, rows: float, facts: Facts, order: bool | None, tunes: bool, calls: int) -> Map:
+    """A map with so many calls under way, or on one thread if its function costs less than another thread.
 
     With AUTOTUNE off TensorFlow does not parallelise a sequential map of a pure function by itself any more.
     """
@@ -83,9 +109,9 @@ def _set_map(stage: Map, rows: float, facts: Facts, order: bool | None, tunes: b
     cheap = measured and known.cpu_s * rows < facts.overheads.parallel_call
     if stage.num_parallel_calls == AUTO:
         alone = cheap and stage.deterministic is not False and order is None
-        return dataclasses.replace(stage, num_parallel_calls=None if alone else math.ceil(facts.cores))
+        return dataclasses.replace(stage, num_parallel_calls=None if alone else calls)
     if stage.num_parallel_calls is None and tunes and known.purity == "pure" and not known.python and not cheap:
-        return dataclasses.replace(stage, num_parallel_calls=math.ceil(facts.cores), deterministic=order)
+        return dataclasses.replace(stage, num_parallel_calls=calls, deterministic=order)
     return stage
 
 
