@@ -46,7 +46,7 @@ RECORDS = TFRecords(paths=("a",))
 DECODE, SCALE, KEEP, FETCH, PYTHON = (Function(f"m:{name}") for name in ("decode", "scale", "keep", "fetch", "python"))
 AUGMENT, SEEDED = Function("m:augment"), Function("m:seeded")
 FORMS = {name: FormFacts(cpu_s=1.0) for name in ("batched", "padded", "crop_window", "pure_part", "random_part")}
-NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 READ = StageFacts(cpu_s=1.0, bytes_out=100.0, elements=1000, files=10)
 FACTS = Facts(
     cores=4.0,
@@ -109,6 +109,14 @@ def test_tensorflow_parallelises_a_sequential_map_of_a_pure_function_unless_it_i
         assert loads(predict(plan(decode(None), off), FACTS))["map"] == 9.0
     random = dataclasses.replace(FACTS, functions={DECODE: FunctionFacts("random", cpu_s=8.0)})
     assert loads(predict(plan(decode(None)), random))["map"] == 9.0
+
+
+def test_threads_that_run_python_take_its_lock_from_each_other() -> None:
+    facts = dataclasses.replace(FACTS, overheads=dataclasses.replace(NOTHING, lock=0.5))
+    alone, several = (
+        loads(predict(plan(Map(function=PYTHON, num_parallel_calls=calls), OFF), facts)) for calls in (None, 2)
+    )
+    assert (alone["python"], several["python"]) == (3.0, 3.5)
 
 
 def test_python_runs_on_one_thread_at_a_time_wherever_it_stands() -> None:

@@ -34,7 +34,7 @@ from pipeline_opt.text import plan_text
 from pipeline_opt.tuner import samples
 from pipeline_opt.tuner.equal import Terms, prove
 from pipeline_opt.tuner.facts import gather_facts
-from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
+from pipeline_opt.tuner.reading_in import as_plan, prepared, with_traced
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.writers import writes_outside
 
@@ -112,7 +112,7 @@ def _check(data: Path, folder: Path, recipe: Recipe, number: int) -> None:
         read = with_traced(as_plan(made()))
         # What writes to the user's files is left as it is: all that is tried would share them. Another recipe is drawn for it.
         assume(not writes_outside(scratch.build(read), scratch.path))
-        plan = with_traced(hoisted(read))
+        plan = next((change.plan for change in reversed(prepared(read))), read)
         for found in search(plan, _facts(plan, number, scratch)).found[:PLANS]:
             text = f"{recipe!r}\nits plan:\n{plan_text(plan)}\nbecame:\n{plan_text(found.plan)}\n"
             asked = _asked(recipe, found.preserves, rounds=_rounds(found))

@@ -16,7 +16,7 @@ from pipeline_opt.sources import TFRecords
 from pipeline_opt.stages import Batch, Options
 from pipeline_opt.tuner.pace import MOST, pace
 
-NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Overheads(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 FACTS = Facts(cores=1.0, stages={"tfrecords": StageFacts(cpu_s=1.0, elements=10**6)}, overheads=NOTHING)
 PLAN = Plan(
     TFRecords(paths=("a",)), (Batch(batch_size=2, num_parallel_calls=None), Options(default_optimizations=False))

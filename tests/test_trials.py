@@ -502,6 +502,16 @@ def test_it_has_to_beat_both() -> None:
     assert decide(made(given=[5, 5, 5], autotune=[9, 9, 9], ours=[7, 7, 7]), ["ours"]).name == "given"
 
 
+def test_autotune_takes_the_place_of_the_given_one_where_that_is_likely_to_be_faster() -> None:
+    # 95 in 100 it is not sure, 80 in 100 it is: 1.04 times as fast, give or take 0.03.
+    done = made(given=[10.0] * 5, autotune=[9.4, 9.9, 9.3, 9.9, 9.6])
+    assert done.ratio("autotune", "given", level=0.99).low < 1
+    assert decide(done, [], level=0.99).name == "autotune"
+    assert decide(made(given=[10.0] * 5, autotune=[9.0, 10.9, 9.2, 10.8, 10.0]), []).name == "given"
+    # Two rounds say nothing.
+    assert decide(made(given=[10.0] * 2, autotune=[9.0] * 2), []).name == "given"
+
+
 def test_the_next_best_is_taken_where_the_best_is_not_sure() -> None:
     done = made(given=[10] * 4, autotune=[10] * 4, wild=[2, 11, 2, 11], calm=[7, 7.1, 7, 7.1])
     assert decide(done, ["wild", "calm"]).name == "calm"

@@ -22,7 +22,7 @@ from pipeline_opt.optimizer.model import Prediction
 from pipeline_opt.optimizer.rewrite import Rewrite
 from pipeline_opt.optimizer.search import Found, Search, Step
 from pipeline_opt.plan import Plan
-from pipeline_opt.sources import OpaqueDataset, Tensors
+from pipeline_opt.sources import OpaqueDataset, Tensors, TFRecords
 from pipeline_opt.stages import Batch, Cache, Map, Prefetch, Shuffle
 from pipeline_opt.tuner import bench, optimize
 from pipeline_opt.tuner.differences import Difference
@@ -48,6 +48,29 @@ def told(names: Any, seconds: Mapping[str, list[float]]) -> Contest:
         name: tuple(Turn(number, (Stretch(100, s),)) for number, s in enumerate(seconds[name], 1)) for name in names
     }
     return Contest(tuple(Candidate(name, (), found) for name, found in turns.items()), 10.0, 5, 0)
+
+
+def reached(*rules: str) -> Found:
+    plan = Plan(TFRecords(paths=("+".join(rules),)))
+    steps = [Step(rule, "it helps", Rewrite(plan, "map", "a change"), FASTEST, FASTEST) for rule in rules]
+    return Found(plan, FASTEST, tuple(steps))
+
+
+def test_one_of_the_plans_that_are_tried_is_a_single_change() -> None:
+    given, many = (
+        reached(),
+        [reached("forms", "freeze"), reached("forms", "freeze", "redundant"), reached("forms", "redundant")],
+    )
+    alone, other = reached("freeze"), reached("redundant")
+
+    def tried(*found: Found) -> list[Found]:
+        return list(optimize.chosen(Search(found, ()), given.plan, 3).values())
+
+    assert tried(*many, alone, other, given) == [many[0], many[1], alone]
+    assert tried(many[0], alone, many[1], many[2]) == [many[0], alone, many[1]]
+    assert tried(*many, given) == many
+    assert tried(many[0], given) == many[:1]
+    assert tried(given) == []
 
 
 class Told:

@@ -36,6 +36,11 @@ class Reapplied:
     def __repr__(self) -> str:
         return self.__name__
 
+    @property
+    def functions(self) -> Sequence[Any]:
+        """The op's functions as tf.data traced them (`StructuredFunctionWrapper`); none where only its graph is known."""
+        return self._site.wrappers
+
 
 def reapplied(site: Site, kind: str) -> Function:
     """The op as a function of the datasets that it takes from.

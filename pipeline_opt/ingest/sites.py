@@ -239,8 +239,13 @@ class Site:
         known = Function.of(python) if python is not None else None
         return Function(known.ref if known and not known.arguments else None, (), call)
 
+    @property
+    def wrappers(self) -> Sequence[Any]:
+        """The op's functions as tf.data traced them; none where only its graph is known."""
+        return [] if self.live is None else list(self._maker._functions())
+
     def _live_function(self) -> Traced | None:
-        wrappers = [] if self.live is None else self._maker._functions()
+        wrappers = self.wrappers
         return of_wrapper(wrappers[0]) if len(wrappers) == 1 else None
 
     def _loaded_function(self, attribute: str, captured: str) -> Traced:
@@ -264,7 +269,7 @@ class Site:
     @cached_property
     def captured(self) -> Mapping[str, Any]:
         """The live tensors and handles that the op's functions capture, by the names of the ops that stand for them."""
-        functions = [] if self.live is None else self._maker._functions()
+        functions = self.wrappers
         tensors = [tensor for function in functions for tensor in function.function.captured_inputs]
         names = list(self._captured_names())
         return dict(zip(map(bare, names), tensors, strict=True)) if len(names) == len(tensors) else {}

@@ -142,6 +142,7 @@ class Overheads:
         switch: To hand an element to another thread through a buffer.
         row: To copy a row into a batch, whatever its size.
         byte: To copy a byte into a batch.
+        lock: To take Python's lock from a thread that wants it too, for a call of a function in Python; not measured anew.
         in_front: The part of a parallel map's work that cores wait, with a call each, for the one whose element is the next; the
             less, the more calls are under way. Not seconds, and not measured anew but over six workloads (CONTRIBUTING.md).
     """
@@ -156,6 +157,7 @@ class Overheads:
     row: float = 0.2e-6
     byte: float = 0.2e-9
     in_front: float = 0.07
+    lock: float = 25e-6
 
 
 @dataclass(frozen=True)

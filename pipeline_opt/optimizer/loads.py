@@ -248,7 +248,8 @@ class Walk:
     def _map(self, stage: Map, taken: Flow) -> None:
         known, cost = form_of(stage, self.facts), self.facts.overheads
         work, wait = taken.rows_in_all * known.work_s(alone=bool(self.alone)), taken.rows_in_all * known.wait_s
-        self.python += work if known.python else 0.0
+        if known.python:
+            self.python += work + (0.0 if stage.num_parallel_calls is None else taken.elements * cost.lock)
         if stage.num_parallel_calls is None and not (self.tunes and known.purity == "pure"):
             self._add(stage.name, work + taken.elements * cost.call, wait)
             return

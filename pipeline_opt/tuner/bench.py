@@ -24,7 +24,7 @@ from pipeline_opt.tuner.allocator import give_back
 from pipeline_opt.tuner.decision import GIVEN
 from pipeline_opt.tuner.facts import gather_facts
 from pipeline_opt.tuner.pace import pace
-from pipeline_opt.tuner.reading_in import as_plan, hoisted, with_traced
+from pipeline_opt.tuner.reading_in import Prepared, as_plan, prepared, with_traced
 from pipeline_opt.tuner.rows import counter
 from pipeline_opt.tuner.scratch import Scratch
 from pipeline_opt.tuner.shortened import MOST_EPOCHS, Part, part_to_compare, shortened
@@ -79,8 +79,13 @@ class Bench:
 
     @cached_property
     def start(self) -> Plan:
-        """The given plan, with maps behind the interleave inside which they stood, where a search can begin."""
-        return with_traced(hoisted(self.given))
+        """The plan where a search begins: the given one, but for what was prepared."""
+        return self.prepared[-1].plan if self.prepared else self.given
+
+    @cached_property
+    def prepared(self) -> list[Prepared]:
+        """The changes that lead there from the plan that was given."""
+        return prepared(self.given)
 
     def as_given(self) -> tuple[Plan, Any]:
         """The very object that was given: its plan, and the dataset if it was one."""

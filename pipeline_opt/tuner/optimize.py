@@ -172,14 +172,13 @@ class _Tuner:
         return Tuning(self._given, plan, dataset, (), _kept(why), nothing, None, Facts(), none, untouched=why)
 
     def _whole(self, found: Found, facts: Facts) -> Found:
-        """What was found, its way from the given plan: where stages stood inside others, the search began behind that."""
-        start = self._bench.start
-        if start == self._given:
-            return found
-        same = predict(start, facts)
-        what = Rewrite(start, start.stages[0].name, "maps behind the interleave inside which they stood")
-        step = Step("hoist_map", "what stands inside an interleave cannot be computed by batches", what, same, same)
-        return dataclasses.replace(found, steps=(step, *found.steps))
+        """What was found, with its way from the given plan: a search may begin behind some changes."""
+        same = predict(self._bench.start, facts)
+        steps = tuple(
+            Step(change.rule, change.why, Rewrite(change.plan, change.stage, change.what), same, same)
+            for change in self._bench.prepared
+        )
+        return dataclasses.replace(found, steps=(*steps, *found.steps))
 
     # ---- trials ------------------------------------------------------------------------------------------------------
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from pipeline_opt.build.purities import purities
 from pipeline_opt.build.steps import build_steps
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.functions import Function
 from pipeline_opt.ingest import imported
+from pipeline_opt.ingest.windows import keyed
 from pipeline_opt.names import inner_prefix
 from pipeline_opt.plan import Combination, Plan, unfolded
 from pipeline_opt.sources import OpaqueDataset
-from pipeline_opt.stages import FlatMap, Interleave, Map, Stage, inner_stages
+from pipeline_opt.stages import FlatMap, Interleave, Map, OpaqueStage, Stage, inner_stages
 from pipeline_opt.storage import resolve
 from pipeline_opt.tuner.forms import traced_by
 
@@ -62,6 +64,55 @@ def hoisted(plan: Plan) -> Plan:
         else:
             stages.append(stage)
     return plan.with_stages(stages)
+
+
+def with_keys(plan: Plan) -> Plan:
+    """The plan with the keys of a `group_by_window` found in the map before it, which can find those of many elements at once."""
+    stages = list(plan.stages)
+    for at, (before, stage) in enumerate(pairwise(plan.stages)):
+        if not isinstance(before, Map) or not isinstance(stage, OpaqueStage) or before.forms or before.batched:
+            continue
+        found = keyed(stage.transformation)
+        if found is not None:
+            stages[at] = dataclasses.replace(before, function=Function.chain(before.function, found.key))
+            stages[at + 1] = dataclasses.replace(stage, transformation=found.windows)
+    return plan.with_stages(stages)
+
+
+class Prepared(NamedTuple):
+    """A change that is made before a search begins: its name, the reason, what it does to which stage, and the plan after it."""
+
+    rule: str
+    why: str
+    what: str
+    stage: str
+    plan: Plan
+
+
+def prepared(plan: Plan) -> list[Prepared]:
+    """The changes that lead from a plan to one with which a search can begin."""
+    changes = (
+        (
+            hoisted,
+            "hoist_map",
+            "what stands inside an interleave cannot be computed by batches",
+            "maps behind the interleave inside which they stood",
+        ),
+        (
+            with_keys,
+            "keys_in_map",
+            "a map can find the keys of many elements at once",
+            "the keys of windows are found in the map before them",
+        ),
+    )
+    found: list[Prepared] = []
+    for change, rule, why, what in changes:
+        changed = change(plan)
+        if changed != plan:
+            stage = next(new.name for new, old in zip(changed.stages, plan.stages, strict=False) if new != old)
+            plan = with_traced(changed)
+            found.append(Prepared(rule, why, what, stage, plan))
+    return found
 
 
 def with_traced(plan: Plan) -> Plan:

@@ -1,4 +1,4 @@
-"""A map whose function costs less than handing its elements to other threads runs on one."""
+"""A map runs on one thread where its function costs less than handing elements to others, or is Python, which takes turns."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         if known.wait_s:
             yield Declined(stage.name, "its calls wait for storage, and on one thread nothing else is done meanwhile")
             continue
-        if known.cpu_s * taken.rows > facts.overheads.parallel_call:
+        if not known.python and known.cpu_s * taken.rows > facts.overheads.parallel_call:
             continue
         alone = dataclasses.replace(stage, num_parallel_calls=None, deterministic=None)
         loose = stage.deterministic is False or (stage.deterministic is None and not is_deterministic(plan, facts))
         changed = with_stages(plan, at, 1, (alone,))
-        yield Rewrite(changed, stage.name, f"{stage.name} on one thread", "set" if loose else "exact")
+        turns = ", as its calls take turns at Python's lock" if known.python else ""
+        yield Rewrite(changed, stage.name, f"{stage.name} on one thread{turns}", "set" if loose else "exact")
 
 
-RULE = Rule("sequential_map", "handing elements from thread to thread costs more than the function", _find)
+RULE = Rule("sequential_map", "other threads would only take elements from hand to hand", _find)
