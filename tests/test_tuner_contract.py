@@ -51,16 +51,14 @@ def told(names: Any, seconds: Mapping[str, list[float]]) -> Contest:
 
 
 def reached(*rules: str) -> Found:
-    plan = Plan(TFRecords(paths=("+".join(rules),)))
+    plan = Plan(TFRecords(paths=("+".join(("given", *rules)),)))
     steps = [Step(rule, "it helps", Rewrite(plan, "map", "a change"), FASTEST, FASTEST) for rule in rules]
     return Found(plan, FASTEST, tuple(steps))
 
 
 def test_one_of_the_plans_that_are_tried_is_a_single_change() -> None:
-    given, many = (
-        reached(),
-        [reached("forms", "freeze"), reached("forms", "freeze", "redundant"), reached("forms", "redundant")],
-    )
+    given, three = reached(), (("forms", "freeze"), ("forms", "freeze", "redundant"), ("forms", "redundant"))
+    many = [reached(*rules) for rules in three]
     alone, other = reached("freeze"), reached("redundant")
 
     def tried(*found: Found) -> list[Found]:

@@ -313,7 +313,7 @@ def chosen(found: Search, given: Plan, count: int) -> dict[str, Found]:
     What is predicted of many changes is wrong in more places, and the next ones after the fastest mostly share them.
     """
     others = [candidate for candidate in of_each_kind(found.found) if candidate.plan != given]
-    first, rest = others[:count], others[count:]
-    if all(len(candidate.steps) > 1 for candidate in first):
-        first[count - 1 :] = [next((single for single in rest if len(single.steps) == 1), first[-1])] if first else []
-    return {f"plan {number}": candidate for number, candidate in enumerate(first, start=1)}
+    tried, single = others[:count], next((candidate for candidate in others if len(candidate.steps) == 1), None)
+    if single is not None and single not in tried:
+        tried[-1] = single
+    return {f"plan {number}": candidate for number, candidate in enumerate(tried, start=1)}
