@@ -397,6 +397,14 @@ def test_the_oracle_leaves_out_a_finalist_that_takes_too_much_memory_later() -> 
     assert (seen.count(2), seen.count(3)) == (2, 3)
 
 
+def test_where_memory_is_limited_a_setting_runs_in_a_process_of_its_own(folder_of: Callable[[Workload], Path]) -> None:
+    workload = BY_NAME["cache_too_large"]
+    trial = oracle.run_setting(workload, str(folder_of(workload)), Setting(WRITTEN, Knobs(cache="decoded")), 2)
+    assert len(trial.epochs) == 2
+    # 32 images of 2.4 MB are kept: a process that had kept others before would not have grown.
+    assert trial.growth_bytes > 60e6
+
+
 def test_an_oracle_holds_for_its_machine(tmp_path: Path, folder_of: Callable[[Workload], Path]) -> None:
     workload = replace(BY_NAME["csv_rows"], grid=settings(forms=("batched",), calls=(None, 2), cycle=(None,)))
     terms = Terms(epochs=1, scale=TINY)
