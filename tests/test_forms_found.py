@@ -139,3 +139,14 @@ def test_both_parts_are_found() -> None:
     found = finder(function, jpegs(1, 14)).parts(LONG_S)
     assert found["pure_part"].refused is found["random_part"].refused is None
     assert found["pure_part"].bytes_out == 20 * 20 * 3 * 4
+
+
+def test_the_end_of_a_function_that_can_be_computed_for_batches() -> None:
+    def scaled(contents: Any) -> Any:
+        return tf.image.resize(tf.io.decode_jpeg(contents, 3), [8, 8]) / 255.0
+
+    found = finder(scaled, np.array(jpegs(1, 20))).of_ends(8)
+    assert found.keys() == {"row_part", "batch_part+batched"}
+    assert [form.refused for form in found.values()] == [None, None]
+    assert found["row_part"].bytes_out == 8 * 8 * 3 * 4
+    assert "nothing in it is computed for one" in str(finder(lambda x: x + 1, VECTORS).of_ends(8)["row_part"].refused)

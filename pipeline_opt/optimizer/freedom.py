@@ -103,7 +103,11 @@ def _depends(stage: Stage, batches: bool, facts: Facts) -> str:
             return "drops the last rows, which would be others"
         case OpaqueStage():
             return _remembers(stage, facts)
-    if batches and _function(stage) and not (isinstance(stage, Map) and form_name(stage) in OF_BATCHES):
+    if (
+        batches
+        and _function(stage)
+        and not (isinstance(stage, Map) and form_name(stage).rpartition("+")[2] in OF_BATCHES)
+    ):
         return "sees whole batches, whose rows would be others"
     # The stages inside work on what one element makes, in an order of its own.
     return next((reason for part in with_inner((stage,)) if (reason := _remembers(part, facts))), "")

@@ -240,6 +240,8 @@ class _Gatherer:
             forms |= {**finder.in_place(work), **finder.parts(work)} if taken.rows == 1 else {}
             following = self._following_batch(number)
             forms |= finder.of_batches(following) if isinstance(following, Batch | PaddedBatch) else {}
+            if isinstance(following, Batch) and taken.rows == 1 and forms["batched"].refused is not None:
+                forms |= finder.of_ends(following.batch_size)
             if taken.rows == 1 and self._ends_single(number):
                 forms |= self._chunks(number, name, finder, given)
         seeded, python = is_seeded(function.graph_def), calls_python(function.graph_def)

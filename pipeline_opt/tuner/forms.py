@@ -14,7 +14,7 @@ from pipeline_opt.build.traced import Traced, of_wrapper, traced
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.optimizer.facts import FormFacts, Overheads, StageFacts
-from pipeline_opt.optimizer.rules import chunks
+from pipeline_opt.optimizer.rules import batch_tail, chunks
 from pipeline_opt.stages import Batching, Map, PaddedBatch, Stage
 from pipeline_opt.tuner.samples import Samples, cpu_each, gathered, in_memory, one_thread
 
@@ -49,6 +49,20 @@ class FormFinder:
         name = "padded" if isinstance(following, PaddedBatch) else "batched"
         size = following.batch_size if isinstance(following, Batching) else chunks.ROWS
         return {name: self._of_batches(name, size, following)[0]}
+
+    def of_ends(self, size: int) -> Mapping[str, FormFacts]:
+        """The two parts of a function of which only the last one can compute whole batches."""
+        head, tail = (derive(self._function, part) for part in (batch_tail.HEAD, batch_tail.TAIL[0]))
+        for part in (head, tail):
+            if isinstance(part, Refused):
+                return {batch_tail.HEAD: FormFacts(refused=part.reason)}
+        assert isinstance(tail, Traced)
+        endless = self._taken.dataset.repeat()
+        between = gathered(endless.map(head), self._clock, batched=False)
+        work = max(cpu_each(endless.map(head), self._clock) - cpu_each(endless, self._clock) - self._cost.call, 0.0)
+        behind = FormFinder(tail, between, self._clock, self._cost)._of_batches(batch_tail.TAIL[1], size, None)[0]
+        known = FormFacts("exact", work, "the same ops, cut in two", between.bytes)
+        return {batch_tail.HEAD: known, "+".join(batch_tail.TAIL): behind}
 
     def of_chunks(self, given_bytes: float) -> tuple[Mapping[str, FormFacts], StageFacts | None]:
         """The forms that compute many rows at once where no batch follows, and what it takes to take them apart again.

@@ -14,7 +14,7 @@ from pipeline_opt.build.forms.form import Refused as Refused
 from pipeline_opt.build.forms.image_crop import crop_window
 from pipeline_opt.build.forms.image_order import cast_late, crop_first
 from pipeline_opt.build.forms.image_resize import float_resize
-from pipeline_opt.build.forms.parts import large_part, pure_part, random_part, small_part
+from pipeline_opt.build.forms.parts import batch_part, large_part, pure_part, random_part, row_part, small_part
 from pipeline_opt.build.traced import Traced
 
 Form = Callable[..., Traced | Refused]
@@ -34,6 +34,8 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "random_part": random_part,
         "small_part": small_part,
         "large_part": large_part,
+        "row_part": row_part,
+        "batch_part": batch_part,
     }
 )
 """The forms by the names that they have in plans."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline_opt.build.forms.batch_split import split_rows
 from pipeline_opt.build.forms.form import Refused
 from pipeline_opt.build.forms.splits import split_random, split_tail
 from pipeline_opt.build.traced import Traced
@@ -28,4 +29,16 @@ def small_part(function: Traced) -> Traced | Refused:
 def large_part(function: Traced) -> Traced | Refused:
     """What a function makes of its `small_part`."""
     split = split_tail(function)
+    return split if isinstance(split, Refused) else split.tail
+
+
+def row_part(function: Traced) -> Traced | Refused:
+    """What a function does for one element at a time, and what comes before that."""
+    split = split_rows(function)
+    return split if isinstance(split, Refused) else split.head
+
+
+def batch_part(function: Traced) -> Traced | Refused:
+    """What a function makes of its `row_part`, which may have a form for whole batches."""
+    split = split_rows(function)
     return split if isinstance(split, Refused) else split.tail

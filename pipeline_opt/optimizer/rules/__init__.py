@@ -6,6 +6,7 @@ from pipeline_opt.optimizer.rewrite import Rule
 from pipeline_opt.optimizer.rules import (
     any_order,
     batch_in_files,
+    batch_tail,
     cache,
     chunks,
     early_filter,
@@ -40,6 +41,7 @@ RULES: Final[tuple[Rule, ...]] = (
     moving.LATE,
     moving.EARLY,
     vectorise.RULE,
+    batch_tail.RULE,
     chunks.RULE,
     fuse_maps.RULE,
     split.RULE,

@@ -21,7 +21,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
             yield Declined(first.name, "there is no form of a function that makes ragged batches")
             continue
         form = "batched" if isinstance(second, Batch) else "padded"
-        reason = _refusal(plan, at, first, form, facts)
+        reason = refusal(plan, at, first, form, facts)
         if reason:
             yield Declined(first.name, reason)
             continue
@@ -32,7 +32,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         yield Rewrite(with_stages(plan, at, 2, (batch, batched)), first.name, what, found.preserves, found.evidence)
 
 
-def _refusal(plan: Plan, at: int, first: Map, form: str, facts: Facts) -> str:
+def refusal(plan: Plan, at: int, first: Map, form: str, facts: Facts) -> str:
     """Why a map cannot compute whole batches of what it takes; nothing if it can."""
     known = form_of(first, facts)
     if first.forms:

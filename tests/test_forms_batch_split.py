@@ -1,0 +1,97 @@
+"""Functions cut in two: what can be computed for whole batches comes after the cut, as far as nothing before it takes from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from forms_images import jpegs, kinds_of_ops
+
+from pipeline_opt.build.dataset import build
+from pipeline_opt.build.forms import Refused, derive
+from pipeline_opt.build.forms.batch_split import split_rows
+from pipeline_opt.build.traced import Traced, traced
+from pipeline_opt.functions import Function
+from pipeline_opt.plan import Plan
+from pipeline_opt.sources import Tensors
+from pipeline_opt.stages import Batch, Map, Prefetch
+
+pytestmark = pytest.mark.tf
+
+SPEC = (tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.string))
+ROWS = (np.array(jpegs(1, 21)), np.array([f"data/class_{number % 3}/{number}.jpg" for number in range(21)]))
+
+
+def load(contents: Any, path: Any) -> Any:
+    """The image is decoded alone, and resized, as it may have any size; its label and its scale can be had of many at once."""
+    image = tf.image.resize(tf.io.decode_jpeg(contents, channels=3), [16, 16])
+    label = tf.argmax(tf.strings.split(path, "/")[-2] == tf.constant(["class_0", "class_1", "class_2"]))
+    return (image - 100.0) / 255.0, label
+
+
+def halves(function: Any, spec: Any = SPEC) -> tuple[Traced, Traced]:
+    split = split_rows(traced(function, spec))
+    assert not isinstance(split, Refused), split.reason
+    return split.head, split.tail
+
+
+def reason(function: Any, spec: Any = SPEC) -> str:
+    split = split_rows(traced(function, spec))
+    assert isinstance(split, Refused)
+    return split.reason
+
+
+def test_what_is_done_alone_comes_first() -> None:
+    head, tail = halves(load)
+    assert "DecodeJpeg" in kinds_of_ops(head)
+    assert "StringSplitV2" not in kinds_of_ops(head)
+    assert "StringSplitV2" in kinds_of_ops(tail)
+    assert all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(head.gives))
+
+
+@pytest.mark.parametrize("drop_remainder", [False, True])
+def test_whole_batches_of_the_second_part_are_those_of_the_function(drop_remainder: bool) -> None:
+    function = Function(call=traced(load, SPEC))
+    batch = Batch(batch_size=8, drop_remainder=drop_remainder, num_parallel_calls=None)
+    head = Map(name="load_row", function=function, forms=("row_part",))
+    tail = Map(name="load", function=function, forms=("batch_part", "batched"), batched=True)
+    expected, found = (
+        build(Plan(Tensors(value=ROWS), (*stages, Prefetch())))
+        for stages in ((Map(name="load", function=function), batch), (head, batch, tail))
+    )
+    assert found.element_spec == expected.element_spec
+    for one, other in zip(expected, found, strict=True):
+        for part, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
+def test_what_has_no_fixed_shape_does_not_cross() -> None:
+    def several(contents: Any, path: Any) -> Any:
+        image = tf.cast(tf.io.decode_jpeg(contents, channels=3), tf.float32)
+        return tf.image.resize(image / 2.0, [16, 16]) + 1.0, tf.strings.length(path)
+
+    head, tail = halves(several)
+    assert {"Cast", "RealDiv"} <= set(kinds_of_ops(head))
+    assert not {"Cast", "RealDiv"} & set(kinds_of_ops(tail))
+
+
+def test_ops_that_tensorflow_makes_one_of_are_not_parted() -> None:
+    def scaled(contents: Any, path: Any) -> Any:
+        found = tf.strings.to_number(tf.io.decode_base64(tf.io.encode_base64(path)))
+        values = tf.py_function(lambda x: x, [found], tf.float32)
+        values = tf.ensure_shape(values, []) * 2.0
+        return values * 3.0, tf.strings.length(path)
+
+    made = derive(traced(scaled, SPEC), "row_part")
+    assert isinstance(made, Refused) or kinds_of_ops(made).count("Mul") in (0, 2)
+
+
+def test_where_nothing_comes_alone_or_nothing_is_left_there_is_no_cut() -> None:
+    assert (
+        reason(lambda contents, path: tf.strings.length(path)) == "nothing in it is computed for one element at a time"
+    )
+    assert (
+        reason(lambda contents, path: tf.io.decode_jpeg(contents)) == "nothing at its end could be computed for a batch"
+    )
