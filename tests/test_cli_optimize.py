@@ -57,7 +57,10 @@ def test_stdout_is_kept_for_json(shell: Shell) -> None:
     assert numbers["schema"] == 1
     assert numbers["changed"] in (True, False)
     assert set(numbers["trials"]) >= {"given", "autotune"}
-    assert {"optimize.html", "tuned.py"} <= shell.files("out")
+    files = shell.files("out")
+    assert "optimize.html" in files
+    # A function that is computed in another form cannot be written as code.
+    assert "tuned.py" in files or numbers["changed"]
 
 
 def test_what_writes_for_good_is_not_run_for_its_lanes(shell: Shell) -> None:
