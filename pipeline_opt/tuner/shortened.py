@@ -55,7 +55,8 @@ class Part:
 def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: float) -> Part | None:
     """The part of the data of which whole epochs are to be run; None where there is none.
 
-    Of a job of several epochs they are run in any case, as a cache pays only in later ones.
+    Of a job of several epochs they are run in any case, as a cache pays only in later ones; and where whole epochs are short
+    enough, as what is made while another one has its turn is not in them.
 
     Args:
         given: The pipeline that was given.
@@ -67,7 +68,7 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
     pace, counts = predicted.rows_per_s, epoch_counts(given, facts)
     long = pace > 0 and out.rows / pace >= LONG_BATCH_S
     asked = facts.epochs > 1 or long or any(_comes_in_bursts(plan) or _holds_much(plan, facts) for plan in compared)
-    if pace <= 0 or not asked or any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
+    if pace <= 0 or any(isinstance(stage, Repeat) and stage.count is None for stage in given.stages):
         return None
     each_s = sum(1 / max(predict(plan, facts).rows_per_s, 1e-12) for plan in compared)
     rows, least = max(out.rows_in_all, 1e-9), max(_least(plan, facts) for plan in compared)
@@ -75,9 +76,11 @@ def part_to_compare(given: Plan, plans: Iterable[Plan], facts: Facts, seconds: f
     fits = seconds / each_s / rows / min(facts.epochs, MOST_EPOCHS)
     kept = max(least, min(fits / FEW_ROUNDS, turn_s * pace / rows))
     if counts is None or not math.isfinite(counts[-1]):
-        return _of_unknown(given, compared, math.ceil(kept / repetitions(given.stages)), facts)
+        return _of_unknown(given, compared, math.ceil(kept / repetitions(given.stages)), facts) if asked else None
     # Elements of the source, with those that are repeated and without those that are skipped.
     count = counts[-1] / max(out.elements, 1e-12)
+    if not asked and count > fits / FEW_ROUNDS:
+        return None
     if count <= max(kept, fits / WHOLE_ROUNDS):
         return Part()
     return Part(math.ceil(counts[0] * kept / count), kept / count)
