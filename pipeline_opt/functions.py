@@ -58,6 +58,11 @@ class Function:
         """The functions one after another; a tuple that one gives are the next one's arguments, as in tf.data."""
         return cls(None, (), Chain(functions))
 
+    @classmethod
+    def beside(cls, *functions: Function | None) -> Function:
+        """A function of as many arguments, each the element of its own; what has none is given on."""
+        return cls(None, (), Beside(functions))
+
     @property
     def label(self) -> str:
         """A short name for tables and figures: the function's own."""
@@ -79,13 +84,13 @@ class Function:
             return NotImplemented
         if self.ref is None or other.ref is None or (_is_traced(self.call) and _is_traced(other.call)):
             # What was traced for other elements is another function, though it was made of the same code.
-            same = self.call is other.call or (isinstance(self.call, Chain) and self.call == other.call)
+            same = self.call is other.call or (isinstance(self.call, Chain | Beside) and self.call == other.call)
             return same and (self.ref, self.arguments) == (other.ref, other.arguments)
         return (self.ref, self.arguments) == (other.ref, other.arguments)
 
     def __hash__(self) -> int:
         # As far as equality looks: by reference where there is one, else by the very object.
-        return hash(self.ref if self.ref else self.call if isinstance(self.call, Chain) else id(self.call))
+        return hash(self.ref if self.ref else self.call if isinstance(self.call, Chain | Beside) else id(self.call))
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,24 @@ class Chain:
             given = function.load()(*elements)
             elements = given if type(given) is tuple else (given,)
         return given
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Functions of one element each of a tuple of elements; None gives an element on. Equal where they are."""
+
+    functions: tuple[Function | None, ...]
+
+    @property
+    def __name__(self) -> str:
+        return " beside ".join(function.label for function in self.functions if function is not None)
+
+    def __call__(self, *elements: Any) -> Any:
+        """What each gives of its element."""
+        return tuple(
+            element if function is None else function.load()(*(element if type(element) is tuple else (element,)))
+            for function, element in zip(self.functions, elements, strict=True)
+        )
 
 
 def _is_traced(call: Any) -> bool:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline_opt.errors import OrderError, UsageError
 from pipeline_opt.functions import Function
+from pipeline_opt.optimizer.calls import call_s
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.flow import epoch_rows, last_flow
-from pipeline_opt.optimizer.loads import call_s, places
+from pipeline_opt.optimizer.loads import places
 from pipeline_opt.optimizer.memory import held_bytes
 from pipeline_opt.optimizer.model import Prediction, has_prefetch, predict
 from pipeline_opt.optimizer.what_if import what_if
@@ -352,6 +353,15 @@ def test_the_first_row_of_a_chunk_waits_for_all_of_them() -> None:
 def test_the_first_batch_waits_for_its_iterator() -> None:
     waiting = dataclasses.replace(FACTS, start_s=0.5)
     assert predict(plan(), waiting).first_batch_s == predict(plan(), FACTS).first_batch_s + 0.5
+
+
+def test_what_a_large_shuffle_holds_comes_back_from_memory() -> None:
+    facts = dataclasses.replace(FACTS, overheads=dataclasses.replace(NOTHING, byte=0.1))
+    held, most = (plan(Shuffle(buffer_size=size), OFF) for size in (10, 1 << 20))
+    assert (loads(predict(held, facts))["cores"], loads(predict(most, facts))["cores"]) == (
+        0.25,
+        (1 + 0.5 * 0.1 * 100) / 4,
+    )
 
 
 def test_every_epoch_makes_an_iterator() -> None:

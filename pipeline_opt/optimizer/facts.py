@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pipeline_opt.functions import Chain, Function
+from pipeline_opt.functions import Beside, Chain, Function
 
 _PURITIES: Final = ("pure", "random", "unknown")
 
@@ -68,6 +68,12 @@ class FunctionFacts:
     def form(self, name: str) -> FormFacts:
         """A form of it; one that was never looked for is refused."""
         return self.forms.get(name, FormFacts(refused=f"the form {name} was not looked for"))
+
+
+def _parts(function: Function) -> tuple[Function, ...]:
+    """The functions that one consists of; none of a single one."""
+    call = function.call
+    return tuple(part for part in call.functions if part is not None) if isinstance(call, Chain | Beside) else ()
 
 
 def _chained(functions: tuple[FunctionFacts, ...]) -> FunctionFacts:
@@ -206,7 +212,7 @@ class Facts:
 
     def looked_at(self, function: Function) -> bool:
         """Whether a function, or every part of a chain, was looked at."""
-        parts = function.call.functions if isinstance(function.call, Chain) else ()
+        parts = _parts(function)
         return function in self.functions or (bool(parts) and all(map(self.looked_at, parts)))
 
     def of(self, function: Function) -> FunctionFacts:
@@ -215,8 +221,11 @@ class Facts:
         Of a chain that was not looked at, what follows from its parts.
         """
         known = self.functions.get(function)
-        if known is None and isinstance(function.call, Chain):
-            return _chained(tuple(self.of(part) for part in function.call.functions))
+        if known is None and (parts := _parts(function)):
+            found = tuple(map(self.of, parts))
+            whole = _chained(found)
+            given = sum(part.bytes_out for part in found)
+            return replace(whole, bytes_out=given) if isinstance(function.call, Beside) else whole
         return known or FunctionFacts(evidence="it was not looked at")
 
     def stage(self, name: str) -> StageFacts | None:

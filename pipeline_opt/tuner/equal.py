@@ -12,7 +12,7 @@ from pipeline_opt.build.purities import purities_of
 from pipeline_opt.build.steps import Built, build_steps
 from pipeline_opt.build.traced import Traced
 from pipeline_opt.clock import Clock
-from pipeline_opt.functions import Chain, Function
+from pipeline_opt.functions import Beside, Chain, Function
 from pipeline_opt.lazy import lazy_module
 from pipeline_opt.plan import Combination, Plan, with_inner
 from pipeline_opt.stages import Batching, FlatMap, Interleave, Map, PaddedBatch, Repeat, Shuffle, Stage
@@ -200,4 +200,6 @@ def _seeded(function: Function) -> Function:
         return dataclasses.replace(function, call=seeded(function.call))
     if isinstance(function.call, Chain):
         return Function.chain(*map(_seeded, function.call.functions))
+    if isinstance(function.call, Beside):
+        return Function.beside(*(part and _seeded(part) for part in function.call.functions))
     return function

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pipeline_opt.clock import Clock
 from pipeline_opt.lazy import lazy_module
+from pipeline_opt.optimizer.calls import CALLS_A_CORE
 from pipeline_opt.optimizer.facts import Overheads
-from pipeline_opt.optimizer.loads import CALLS_A_CORE
 from pipeline_opt.tuner.samples import cpu_each
 
 tf = lazy_module("tensorflow")

@@ -26,6 +26,7 @@ from pipeline_opt.optimizer.rules import (
     split,
     threads,
     vectorise,
+    zip_maps,
 )
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -43,6 +44,7 @@ RULES: Final[tuple[Rule, ...]] = (
     vectorise.RULE,
     batch_tail.RULE,
     chunks.RULE,
+    zip_maps.RULE,
     fuse_maps.RULE,
     split.RULE,
     cache.RULE,

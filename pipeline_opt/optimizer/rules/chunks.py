@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Final
 
+from pipeline_opt.optimizer.calls import call_s
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import Flow, flows, form_of
-from pipeline_opt.optimizer.loads import call_s, unbatch_s
+from pipeline_opt.optimizer.loads import unbatch_s
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, swallows_errors, with_stages
 from pipeline_opt.order.position import after, start
 from pipeline_opt.plan import Plan, item_names

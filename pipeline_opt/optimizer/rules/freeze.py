@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from pipeline_opt.optimizer.calls import busy_calls
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import flows, form_of
 from pipeline_opt.optimizer.freedom import inner_facts
-from pipeline_opt.optimizer.loads import busy_calls, tunes_itself
+from pipeline_opt.optimizer.loads import tunes_itself
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, in_order, op_of, with_options
 from pipeline_opt.plan import Combination, Merge, Plan
 from pipeline_opt.sources import OpaqueDataset

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline_opt.names import inner_prefix
+from pipeline_opt.optimizer.calls import call_s, many_calls
 from pipeline_opt.optimizer.facts import Facts
 from pipeline_opt.optimizer.flow import flows, form_of
 from pipeline_opt.optimizer.freedom import inner_facts
-from pipeline_opt.optimizer.loads import call_s, many_calls
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, is_deterministic
 from pipeline_opt.optimizer.rules.parallel_map import refusal
 from pipeline_opt.plan import Combination, Plan
