@@ -51,15 +51,18 @@ def test_what_is_done_alone_comes_first() -> None:
     assert all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(head.gives))
 
 
+@pytest.mark.parametrize("looped", [False, True])
 @pytest.mark.parametrize("drop_remainder", [False, True])
-def test_whole_batches_of_the_second_part_are_those_of_the_function(drop_remainder: bool) -> None:
+def test_whole_batches_of_the_second_part_are_those_of_the_function(drop_remainder: bool, looped: bool) -> None:
     function = Function(call=traced(load, SPEC))
     batch = Batch(batch_size=8, drop_remainder=drop_remainder, num_parallel_calls=None)
     head = Map(name="load_row", function=function, forms=("row_part",))
+    rows = Map(name="load_row", function=function, forms=("row_part", "looped"), batched=True)
     tail = Map(name="load", function=function, forms=("batch_part", "batched"), batched=True)
+    parts = (batch, rows, tail) if looped else (head, batch, tail)
     expected, found = (
         build(Plan(Tensors(value=ROWS), (*stages, Prefetch())))
-        for stages in ((Map(name="load", function=function), batch), (head, batch, tail))
+        for stages in ((Map(name="load", function=function), batch), parts)
     )
     assert found.element_spec == expected.element_spec
     for one, other in zip(expected, found, strict=True):
@@ -86,6 +89,33 @@ def test_ops_that_tensorflow_makes_one_of_are_not_parted() -> None:
 
     made = derive(traced(scaled, SPEC), "row_part")
     assert isinstance(made, Refused) or kinds_of_ops(made).count("Mul") in (0, 2)
+
+
+def test_a_function_is_called_for_row_after_row() -> None:
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [1, 2]), -1)
+    factor = tf.constant(3)
+
+    def scaled(row: Any) -> Any:
+        return {"word": row["word"] + "!", "number": (table.lookup(row["word"]) * factor, tf.ones([2]))}
+
+    words = tf.data.Dataset.from_tensor_slices({"word": ["a", "b", "c", "a", "b"]})
+    whole = traced(scaled, words.element_spec)
+    made = derive(whole, "looped")
+    assert not isinstance(made, Refused)
+    expected, found = words.map(whole).batch(2), words.batch(2).map(made)
+    assert found.element_spec == expected.element_spec
+    for one, other in zip(expected, found, strict=True):
+        for part, same in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
+def test_rows_of_several_shapes_have_no_loop() -> None:
+    made = derive(traced(lambda contents, path: tf.io.decode_jpeg(contents), SPEC), "looped")
+    assert isinstance(made, Refused)
+    assert "whose rows may be of several shapes" in made.reason
+    drawn = derive(traced(lambda contents, path: tf.random.uniform([]), SPEC), "looped")
+    assert isinstance(drawn, Refused)
+    assert "random op" in drawn.reason
 
 
 def test_where_nothing_comes_alone_or_nothing_is_left_there_is_no_cut() -> None:

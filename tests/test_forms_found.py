@@ -146,7 +146,7 @@ def test_the_end_of_a_function_that_can_be_computed_for_batches() -> None:
         return tf.image.resize(tf.io.decode_jpeg(contents, 3), [8, 8]) / 255.0
 
     found = finder(scaled, np.array(jpegs(1, 20))).of_ends(8)
-    assert found.keys() == {"row_part", "batch_part+batched"}
-    assert [form.refused for form in found.values()] == [None, None]
-    assert found["row_part"].bytes_out == 8 * 8 * 3 * 4
+    assert found.keys() == {"row_part", "row_part+looped", "batch_part+batched"}
+    assert [form.refused for form in found.values()] == [None, None, None]
+    assert found["row_part"].bytes_out == found["row_part+looped"].bytes_out == 8 * 8 * 3 * 4
     assert "nothing in it is computed for one" in str(finder(lambda x: x + 1, VECTORS).of_ends(8)["row_part"].refused)

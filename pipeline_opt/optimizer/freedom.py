@@ -27,7 +27,7 @@ from pipeline_opt.stages import (
     Take,
 )
 
-OF_BATCHES: Final = ("batched", "padded", "ragged")
+OF_BATCHES: Final = ("batched", "looped", "padded", "ragged")
 """Forms that give for every row of a batch what the function gives for it alone."""
 
 

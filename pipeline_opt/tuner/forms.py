@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pipeline_opt.build.forms import IN_PLACE, PARTS, Derived, Refused, derive
@@ -56,13 +57,16 @@ class FormFinder:
         for part in (head, tail):
             if isinstance(part, Refused):
                 return {batch_tail.HEAD: FormFacts(refused=part.reason)}
+        assert isinstance(head, Traced)
         assert isinstance(tail, Traced)
         endless = self._taken.dataset.repeat()
         between = gathered(endless.map(head), self._clock, batched=False)
         work = max(cpu_each(endless.map(head), self._clock) - cpu_each(endless, self._clock) - self._cost.call, 0.0)
-        behind = FormFinder(tail, between, self._clock, self._cost)._of_batches(batch_tail.TAIL[1], size, None)[0]
+        first, last = (FormFinder(*part, self._clock, self._cost) for part in ((head, self._taken), (tail, between)))
+        rows = replace(first._of_batches(batch_tail.LOOPED[1], size, None)[0], bytes_out=between.bytes)
+        behind = last._of_batches(batch_tail.TAIL[1], size, None)[0]
         known = FormFacts("exact", work, "the same ops, cut in two", between.bytes)
-        return {batch_tail.HEAD: known, "+".join(batch_tail.TAIL): behind}
+        return {batch_tail.HEAD: known, "+".join(batch_tail.LOOPED): rows, "+".join(batch_tail.TAIL): behind}
 
     def of_chunks(self, given_bytes: float) -> tuple[Mapping[str, FormFacts], StageFacts | None]:
         """The forms that compute many rows at once where no batch follows, and what it takes to take them apart again.

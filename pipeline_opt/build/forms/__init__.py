@@ -14,6 +14,7 @@ from pipeline_opt.build.forms.form import Refused as Refused
 from pipeline_opt.build.forms.image_crop import crop_window
 from pipeline_opt.build.forms.image_order import cast_late, crop_first
 from pipeline_opt.build.forms.image_resize import float_resize
+from pipeline_opt.build.forms.looped import looped
 from pipeline_opt.build.forms.parts import batch_part, large_part, pure_part, random_part, row_part, small_part
 from pipeline_opt.build.traced import Traced
 
@@ -26,6 +27,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "padded": padded,
         "ragged": ragged,
         "flat": flat,
+        "looped": looped,
         "crop_window": crop_window,
         "crop_first": crop_first,
         "cast_late": cast_late,
@@ -41,7 +43,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
 """The forms by the names that they have in plans."""
 
 
-OF_BATCHES: Final = frozenset({"batched", "padded", "ragged"})
+OF_BATCHES: Final = frozenset({"batched", "looped", "padded", "ragged"})
 """Forms that take whole batches where the function takes an element."""
 
 IN_PLACE: Final = ("crop_window", "crop_first", "cast_late", "float_resize")

@@ -85,7 +85,7 @@ def ragged(function: Traced) -> Derived | Refused:
 
 
 def _lifted(function: Traced, form: str, gives: Any, finish: Finish) -> Derived | Refused:
-    found = _refusal(function)
+    found = refusal(function)
     if found:
         return Refused(f"{function.label}: {found}")
     takes = nest.map_structure(lambda spec: spec._batch(None), function.takes)
@@ -122,7 +122,7 @@ def _as_given(tensor: Any, spec: Any) -> Any:
     return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=spec.shape)
 
 
-def _refusal(function: Traced) -> str:
+def refusal(function: Traced) -> str:
     """Why a function is not computed for a batch, whatever its ops; nothing if that is for its ops to say."""
     for number, spec in enumerate(nest.flatten(function.takes)):
         if not isinstance(spec, tf.TensorSpec):

@@ -13,8 +13,10 @@ from pipeline_opt.plan import Plan, item_names
 from pipeline_opt.stages import Batch, Map
 
 HEAD: Final = "row_part"
+LOOPED: Final = (HEAD, "looped")
 TAIL: Final = ("batch_part", "batched")
-"""Forms of the two maps: the first takes and gives rows, the second is what is made of them, of whole batches."""
+"""Forms of the two maps: the first takes and gives rows, or those of a batch one after another in one call; the second is what is
+made of them, of whole batches."""
 
 
 def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
@@ -41,6 +43,12 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         tail = dataclasses.replace(first, forms=TAIL, batched=True)
         what = f"the end of {first.name} computes whole batches of {batch.batch_size}, after {batch.name}"
         yield Rewrite(with_stages(plan, at, 2, (head, batch, tail)), first.name, what, found.preserves, found.evidence)
+        if facts.of(first.function).form("+".join(LOOPED)).refused is None:
+            rows = dataclasses.replace(head, forms=LOOPED, batched=True)
+            what += f", of which one call of {name} makes all rows"
+            yield Rewrite(
+                with_stages(plan, at, 2, (batch, rows, tail)), first.name, what, found.preserves, found.evidence
+            )
 
 
 RULE = Rule("batch_tail", "what can be computed for a whole batch need not be called for every row", _find)
