@@ -145,13 +145,15 @@ class Tensors(Source):
 class OpaqueDataset(Source):
     """A `tf.data.Dataset` that already exists, or the function that makes it; equal only to itself.
 
-    `reason` says why its own stages are not known, where they were asked for; `knobless` that AUTOTUNE can set nothing in it.
+    `reason` says why its own stages are not known, where they were asked for; `constant` that it gives the same in every epoch,
+    `knobless` that AUTOTUNE can set nothing in it.
     """
 
     kind: ClassVar[str] = "dataset"
     dataset: Any = field(default=None, repr=False)
     factory: Function | None = None
     reason: str = ""
+    constant: bool = field(default=False, repr=False)
     knobless: bool = field(default=False, repr=False)
 
 

@@ -54,6 +54,19 @@ def elements(dataset: Dataset) -> list[Any]:
     return [element.tolist() if hasattr(element, "tolist") else element for element in dataset.as_numpy_iterator()]
 
 
+def test_what_is_known_of_where_elements_come_from(tf: Any) -> None:
+    made = {
+        "numbers": (numbers(tf), (True, True)),
+        "slices": (tf.data.Dataset.from_tensor_slices([1, 2]).map(double), (True, True)),
+        "drawn": (tf.data.Dataset.random(seed=1).take(2), (False, True)),
+        "generated": (tf.data.Dataset.from_generator(lambda: iter([1]), tf.int32), (False, False)),
+    }
+    for name, (dataset, expected) in made.items():
+        source = imported(dataset).source
+        assert isinstance(source, OpaqueDataset)
+        assert (source.constant, source.knobless) == expected, name
+
+
 def last_line(plan: Plan) -> str:
     return plan_text(plan).splitlines()[-1]
 

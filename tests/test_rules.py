@@ -199,6 +199,16 @@ def test_a_half_that_is_not_asked_for_as_a_whole_is_not_kept() -> None:
     assert "no cache is ever full" in outcome.reason
 
 
+def test_a_dataset_that_gives_the_same_in_every_epoch_can_be_kept() -> None:
+    known, stages = FunctionFacts("pure", bytes_out=8.0), {"dataset": StageFacts(bytes_out=8.0, elements=100)}
+    facts = dataclasses.replace(PLAIN, epochs=5, functions={function("a"): known}, stages=stages)
+    (outcome,) = cache.RULE.find(Plan(OpaqueDataset(constant=True), (mapped("a"),)), facts)
+    assert isinstance(outcome, Rewrite)
+    assert [stage.kind for stage in outcome.plan.stages] == ["map", "cache"]
+    (outcome,) = cache.RULE.find(Plan(OpaqueDataset(knobless=True), (mapped("a"),)), facts)
+    assert isinstance(outcome, Declined)
+
+
 def test_a_dataset_in_which_there_is_nothing_to_set_is_frozen() -> None:
     known, unknown = (Plan(OpaqueDataset(knobless=knobless), (mapped("a"),)) for knobless in (True, False))
     (outcome,) = freeze.RULE.find(known, PLAIN)

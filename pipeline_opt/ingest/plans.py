@@ -23,10 +23,10 @@ from pipeline_opt.storage import resolve
 tf = lazy_module("tensorflow")
 
 
-_KNOBLESS: Final = frozenset(
-    {"RandomDataset", "RangeDataset", "SparseTensorSliceDataset", "TensorDataset", "TensorSliceDataset"}
-)
-"""Ops that make elements out of tensors, in which AUTOTUNE finds nothing to set."""
+_CONSTANT: Final = frozenset({"RangeDataset", "SparseTensorSliceDataset", "TensorDataset", "TensorSliceDataset"})
+"""Ops that make elements out of tensors: the same in every epoch."""
+_KNOBLESS: Final = _CONSTANT | {"RandomDataset"}
+"""Ops in which AUTOTUNE finds nothing to set."""
 
 
 class _Step(NamedTuple):
@@ -157,7 +157,9 @@ def _source(site: Site) -> Source:
         reason = "its elements come from a Python generator"
     elif site.inputs:
         reason = _why_not(site)
-    return OpaqueDataset(dataset=site.dataset, reason=reason, knobless=site.op in _KNOBLESS)
+    return OpaqueDataset(
+        dataset=site.dataset, reason=reason, constant=site.op in _CONSTANT, knobless=site.op in _KNOBLESS
+    )
 
 
 def _why_not(site: Site) -> str:

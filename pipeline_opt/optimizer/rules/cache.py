@@ -113,7 +113,7 @@ def _place(plan: Plan, at: int, facts: Facts) -> Iterator[Place | Declined]:
 def _source_changes(plan: Plan, facts: Facts) -> str:
     """Why what a source gives may differ from epoch to epoch; nothing if it does not."""
     match plan.source:
-        case OpaqueDataset() | Merge():
+        case OpaqueDataset(constant=False) | Merge():
             return "what it does is not known"
         case Sample():
             return "it draws at random"
