@@ -161,7 +161,8 @@ def _sampled(recipe: Recipe, places: Places) -> Any:
 
 
 def _sampled_state(part: State, told: dict[str, Any]) -> State:
-    sampled = part.but(size=part.size * 2)
+    # Where the first part that ends ends it, which elements there are follows from the order of both.
+    sampled = part.regrouped(size=part.size * 2) if told["first_ends"] else part.but(size=part.size * 2)
     return sampled if told["seed"] is not None else sampled.at_most(Equality.MULTISET)
 
 
