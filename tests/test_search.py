@@ -18,7 +18,7 @@ from pipeline_opt.errors import OrderError
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts, FormFacts, FunctionFacts, Overheads, StageFacts
 from pipeline_opt.optimizer.rewrite import PRESERVES, Declined, Rewrite, Rule, keeps_draws, moved
-from pipeline_opt.optimizer.search import Search, search
+from pipeline_opt.optimizer.search import LEAST_GAIN, Search, search
 from pipeline_opt.order import check_order
 from pipeline_opt.plan import Concatenate, Plan, Zip
 from pipeline_opt.sources import TFRecords
@@ -360,7 +360,9 @@ def test_whatever_is_found_can_be_built_and_keeps_what_it_says(plan_: Plan, fact
         rules = {step.rule for step in one.steps}
         assert batches(one.plan) == batches(plan_) or rules & {"redundant", "batch_in_files"}
         assert seeded(one.plan) == seeded(plan_)
-    assert found.found[0].prediction.seconds <= min(one.prediction.seconds for one in found.found) * 1.01
+    # Plans on one level count as equals.
+    fastest = min(one.prediction.seconds for one in found.found)
+    assert found.found[0].prediction.seconds <= fastest * (1 + LEAST_GAIN) * (1 + 1e-9)
 
 
 def _after(count: int) -> Callable[[], bool]:
