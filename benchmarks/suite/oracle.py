@@ -75,7 +75,7 @@ def run_setting(workload: Workload, place: str, setting: Setting, epochs: int) -
 
 
 def _run_by_name(name: str, place: str, setting: Setting, epochs: int) -> Trial:
-    # The catalogue knows the workloads, which know this.
+    # By the name of its module: a workload's functions cannot be handed to another process.
     module = import_module(f"suite.{name}")
     return run(lambda: module.WORKLOAD.build(place, setting), epochs)
 

@@ -59,13 +59,10 @@ class FormFinder:
                 return {batch_tail.HEAD: FormFacts(refused=part.reason)}
         assert isinstance(head, Traced)
         assert isinstance(tail, Traced)
-        endless = self._taken.dataset.repeat()
-        between = gathered(endless.map(head), self._clock, batched=False)
-        work = max(cpu_each(endless.map(head), self._clock) - cpu_each(endless, self._clock) - self._cost.call, 0.0)
+        known, between = self._first_part(head)
         first, last = (FormFinder(*part, self._clock, self._cost) for part in ((head, self._taken), (tail, between)))
         rows = replace(first._of_batches(batch_tail.LOOPED[1], size, None)[0], bytes_out=between.bytes)
         behind = last._of_batches(batch_tail.TAIL[1], size, None)[0]
-        known = FormFacts("exact", work, "the same ops, cut in two", between.bytes)
         return {batch_tail.HEAD: known, "+".join(batch_tail.LOOPED): rows, "+".join(batch_tail.TAIL): behind}
 
     def of_chunks(self, given_bytes: float) -> tuple[Mapping[str, FormFacts], StageFacts | None]:
@@ -164,15 +161,18 @@ class FormFinder:
         if isinstance(tail, Refused):
             yield first, FormFacts(refused=tail.reason)
             return
-        endless = self._taken.dataset.repeat()
-        between = gathered(endless.map(head), self._clock, batched=False)
-        base = cpu_each(endless, self._clock)
-        evidence = "the same ops, cut in two"
-        work = max(cpu_each(endless.map(head), self._clock) - base - self._cost.call, 0.0)
-        yield first, FormFacts("exact", work, evidence, between.bytes)
+        known, between = self._first_part(head)
+        yield first, known
         kept = between.dataset.repeat()
         rest = max(cpu_each(kept.map(tail), self._clock) - cpu_each(kept, self._clock) - self._cost.call, 0.0)
-        yield second, FormFacts("exact", rest, evidence)
+        yield second, FormFacts("exact", rest, known.evidence)
+
+    def _first_part(self, head: Traced) -> tuple[FormFacts, Samples]:
+        """What is known of the first of two parts, and what it gives."""
+        endless = self._taken.dataset.repeat()
+        between = gathered(endless.map(head), self._clock, batched=False)
+        work = max(cpu_each(endless.map(head), self._clock) - cpu_each(endless, self._clock) - self._cost.call, 0.0)
+        return FormFacts("exact", work, "the same ops, cut in two", between.bytes), between
 
 
 def traced_by(step: Built, stage: Map) -> Traced:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline_opt.optimizer.facts import Facts
+from pipeline_opt.optimizer.flow import form_of
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, neighbours, with_stages
 from pipeline_opt.optimizer.rules.vectorise import refusal
 from pipeline_opt.plan import Plan, item_names
@@ -33,7 +34,7 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         reason = known.refused or refusal(plan, at, first, "+".join(TAIL), facts)
         if not reason and name in item_names(plan):
             reason = f"the name {name} is taken"
-        if not reason and (first.random is not None or facts.of(first.function).purity != "pure"):
+        if not reason and form_of(first, facts).purity != "pure":
             reason = "where it draws is not seen"
         if reason:
             yield Declined(first.name, reason)

@@ -43,12 +43,16 @@ def _refusal(first: Map, second: Map, facts: Facts) -> str:
         return f"{(first if first.forms else second).name} computes its function in another form"
     if (first.num_parallel_calls is None) != (second.num_parallel_calls is None):
         return "one of the two runs on several threads and the other does not"
-    for stage in (first, second):
-        known = form_of(stage, facts)
-        if known.purity == "unknown":
-            return f"{stage.name} might do something between two calls: {known.evidence}"
-        if known.seeded:
-            return f"{stage.name} draws numbers from a seed, which may follow from where in a function it stands"
+    return stays_alone(first, facts) or stays_alone(second, facts)
+
+
+def stays_alone(stage: Map, facts: Facts) -> str:
+    """Why a map's function cannot be called with others; nothing if it can."""
+    known = form_of(stage, facts)
+    if known.purity == "unknown":
+        return f"{stage.name} might do something between two calls: {known.evidence}"
+    if known.seeded:
+        return f"{stage.name} draws numbers from a seed, which may follow from where in a function it stands"
     return ""
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pipeline_opt.functions import Function
 from pipeline_opt.optimizer.facts import Facts
-from pipeline_opt.optimizer.flow import form_of
 from pipeline_opt.optimizer.rewrite import Declined, Rewrite, Rule, in_order, is_deterministic
+from pipeline_opt.optimizer.rules.fuse_maps import stays_alone
 from pipeline_opt.plan import Plan, Zip, item_names
 from pipeline_opt.stages import Map
 
@@ -36,7 +36,6 @@ def _find(plan: Plan, facts: Facts) -> Iterator[Rewrite | Declined]:
         name=name,
         function=Function.beside(*(None if last is None else last.function for last in lasts)),
         deterministic=in_order(plan, facts),
-        random=True if any(stage.random for stage in maps) else maps[0].random,
     )
     yield Rewrite(shorter.with_stages((beside, *shorter.stages)), name, f"{name} behind the zip")
 
@@ -45,13 +44,10 @@ def _refusal(plan: Plan, maps: list[Map], facts: Facts) -> str:
     """Why maps cannot be one behind a zip; nothing if they can."""
     first = maps[0]
     for stage in maps:
-        known = form_of(stage, facts)
         if stage.forms:
             return f"{stage.name} computes its function in another form"
-        if known.purity == "unknown":
-            return f"{stage.name} might do something between two calls: {known.evidence}"
-        if known.seeded:
-            return f"{stage.name} draws numbers from a seed, which may follow from where in a function it stands"
+        if reason := stays_alone(stage, facts):
+            return reason
         if stage.deterministic is False or not is_deterministic(plan, facts):
             return f"{stage.name} may give its elements in any order, in which they meet others"
         if (stage.num_parallel_calls, stage.batched, stage.random) != (
